@@ -1,0 +1,1 @@
+"""Checks, release and grading of the course assignments."""

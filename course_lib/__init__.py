@@ -1,0 +1,1 @@
+"""Reference implementations for the course: one module per chapter, same names as the exercises."""

@@ -1,0 +1,1 @@
+"""Widgets that compute in the reader's browser."""
