@@ -1,4 +1,4 @@
-"""A matplotlib figure as inline SVG: it takes the colours of the page, light or dark, and carries a description."""
+"""Matplotlib figures as inline SVG: they take the colours of the page and cannot lack a description."""
 
 from __future__ import annotations
 
