@@ -1,1 +1,7 @@
-"""Widgets that compute in the reader's browser."""
+"""Widgets that compute in the reader's browser: alive in the built book without a kernel, and in JupyterLab."""
+
+from course_lib.widgets.attention_plane import AttentionPlane
+from course_lib.widgets.gram_clusters import GramClusters
+from course_lib.widgets.masked_attention_map import MaskedAttentionMap
+
+__all__ = ["AttentionPlane", "GramClusters", "MaskedAttentionMap"]
