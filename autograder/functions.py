@@ -1,0 +1,43 @@
+"""Functions tokens -> tokens that a check hands to a student, written as data.
+
+A function is a list of operations ``[name, *tensors]``, applied in order to tokens ``[b n d]``. Being data, it can
+be sent to where student code runs; being anonymous, it tells a student nothing about which property it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+OPERATIONS: dict[str, Callable[..., Tensor]] = {
+    "linear": lambda x, weight: x @ weight,  # token by token
+    "tanh": lambda x: x.tanh(),
+    "attend": lambda x, query, key: ((x @ query) @ (x @ key).mT).softmax(-1) @ x,
+    "subtract_mean": lambda x: x - x.mean(-2, keepdim=True),
+    "subtract_max": lambda x: x - x.amax(-2, keepdim=True),
+    "mix": lambda x, weight: weight @ x,  # a fixed [n n] matrix over tokens
+    "add": lambda x, table: x + table,  # a table of positions [n d]
+    "add_first": lambda x, weight: x + x[..., :1, :] @ weight,
+    "cumulative_sum": lambda x: x.cumsum(-2),
+    "sort": lambda x: x.sort(-2).values,  # every channel by itself: the output forgets the order
+    "mean": lambda x: x.mean(-2),  # one vector for the set: invariant
+    "difference": lambda x: x - x.roll(1, -2),  # commutes with rotations of the order only
+    "neighbours": lambda x: x.roll(1, -2) + x.roll(-1, -2),  # commutes with rotations and reversal only
+}
+
+
+def build(ops: list[list[Any]]) -> Callable[[Tensor], Tensor]:
+    """The function that applies ``ops`` in order; raises ValueError for an unknown operation."""
+    for name, *_ in ops:
+        if name not in OPERATIONS:
+            raise ValueError(f"no operation is called {name!r}; there are {sorted(OPERATIONS)}")
+
+    def f(x: Tensor) -> Tensor:
+        for name, *arguments in ops:
+            x = OPERATIONS[name](x, *(a.to(x) if isinstance(a, torch.Tensor) else a for a in arguments))
+        return x
+
+    return f

@@ -1,0 +1,176 @@
+"""The half of a check that is trusted: it draws inputs, knows the answers, and turns replies into points and reasons."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+from autograder import probe, wire
+from autograder.compare import describe, difference
+from autograder.exercise import Answer, Exercise
+from autograder.program import ATOL, RTOL, Plan
+from autograder.wire import Ref
+
+Reply = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """The verdict on one case; ``status`` is pass, wrong, unmet, exception, timeout or unwritten."""
+
+    title: str
+    points: float
+    max_points: float
+    status: str
+    message: str
+    cause: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict on one exercise; ``mistake`` names the known mistake whose answers these are, or is None."""
+
+    exercise: str
+    points: float
+    max_points: float
+    cases: tuple[CaseResult, ...]
+    mistake: str | None = None
+    advice: str = ""
+    printed: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The verdict as plain JSON values."""
+        return asdict(self)
+
+
+def requests(exercise: Exercise, seed: Any) -> list[bytes]:
+    """The messages to carry to the probe, one a case: steps, seed and time limit."""
+    return [
+        wire.encode({"steps": plan.steps, "seed": index + 1, "seconds": exercise.seconds})
+        for index, plan in enumerate(_plans(exercise, seed))
+    ]
+
+
+def answer(request: bytes, objects: tuple[Any, ...]) -> bytes:
+    """What the probe sends back for one request; the only function here that touches student code."""
+    asked = wire.decode(request)
+    return wire.encode(probe.run(asked["steps"], objects, seed=asked["seed"], seconds=asked["seconds"]))
+
+
+def judge(exercise: Exercise, seed: Any, replies: list[bytes]) -> Verdict:
+    """The verdict on the replies to `requests` of the same exercise and seed."""
+    decoded = [wire.decode(reply) for reply in replies]
+    plans = _plans(exercise, seed)
+    results = tuple(
+        _judge_case(case, plan, reply, exercise)
+        for case, plan, reply in zip(exercise.cases, plans, decoded, strict=True)
+    )
+    points = round(sum(result.points for result in results), 6)
+    failed = any(result.status != "pass" for result in results)
+    known = diagnose(exercise, seed, decoded) if failed else None
+    return Verdict(
+        exercise=exercise.name,
+        points=points,
+        max_points=exercise.points,
+        cases=results,
+        mistake=known.name if known else None,
+        advice=known.says if known else "",
+        printed=next((reply["printed"] for reply in decoded if reply["printed"]), ""),
+    )
+
+
+def diagnose(exercise: Exercise, seed: Any, replies: list[Reply]) -> Answer | None:
+    """The known mistake that answers every case as these replies do, if there is one."""
+    for index, mistake in enumerate(exercise.mistakes):
+        if all(map(_same, replies, mistake_replies(exercise, index, seed))):
+            return mistake
+    return None
+
+
+@lru_cache(maxsize=256)
+def _plans(exercise: Exercise, seed: Any) -> tuple[Plan, ...]:
+    return tuple(case.plan(exercise.name, seed) for case in exercise.cases)
+
+
+@lru_cache(maxsize=4096)
+def mistake_replies(exercise: Exercise, index: int, seed: Any) -> tuple[Reply, ...]:
+    """How the ``index``-th known mistake answers every case; computed once a run and shared by all submissions."""
+    objects = exercise.mistakes[index].objects(exercise.objects)
+    return tuple(wire.decode(answer(request, objects)) for request in requests(exercise, seed))
+
+
+def _judge_case(case: Any, plan: Plan, reply: Reply, exercise: Exercise) -> CaseResult:
+    def lost(status: str, message: str, cause: str = case.cause) -> CaseResult:
+        return CaseResult(case.title, 0.0, case.points, status, message, cause)
+
+    for expected in plan.expectations:
+        if expected.name not in reply["values"]:
+            break
+        problem = difference(
+            reply["values"][expected.name], expected.want,
+            rtol=expected.rtol, atol=expected.atol, strict=expected.strict,
+        )  # fmt: skip
+        if problem:
+            return lost("wrong", f"{expected.what}: {problem}")
+    error = reply["error"]
+    if error is None:
+        return CaseResult(case.title, case.points, case.points, "pass", "")
+    doing = _doing(plan.steps[error["step"]], plan, exercise)
+    match error["kind"]:
+        case "unwritten":
+            return lost("unwritten", "not written yet: it raises NotImplementedError", "")
+        case "timeout":
+            return lost("timeout", f"{doing}: {error['message']}", "a loop that never ends?")
+        case "unmet":
+            return lost("unmet", f"{doing}: {error['message']}", "")
+    line = f" ({error['line']})" if error["line"] else ""
+    return lost("exception", f"{doing} raised {error['type']}: {error['message']}{line}")
+
+
+def _doing(step: dict[str, Any], plan: Plan, exercise: Exercise) -> str:
+    match step["do"]:
+        case "call":
+            if step["on"].name == "student":
+                name = exercise.objects[step["on"].path[0]]
+            else:
+                name = _origin(step["on"], plan, exercise)
+            if step["method"]:
+                name = f"{name}.{step['method']}"
+            arguments = [_argument(a, plan) for a in step["args"]]
+            arguments += [f"{key}={_argument(value, plan)}" for key, value in step["kwargs"].items()]
+            return f"{name}({', '.join(arguments)})"
+        case "load":
+            return f"setting the weights of {_origin(step['on'], plan, exercise)}"
+        case "backward":
+            return "back-propagating through the output"
+    return "reading the result"
+
+
+def _origin(ref: Ref, plan: Plan, exercise: Exercise) -> str:
+    made = next((s for s in plan.steps if s["as"] == ref.name), None)
+    if made and made["do"] == "call" and made["on"].name == "student":
+        return exercise.objects[made["on"].path[0]]
+    return "the object"
+
+
+def _argument(value: Any, plan: Plan) -> str:
+    if isinstance(value, Ref):
+        made = next((s for s in plan.steps if s["as"] == value.name), {"do": ""})
+        if made["do"] == "put":
+            value = made["value"]
+        else:
+            return "f" if made["do"] == "function" else "…"
+    return describe(value).removeprefix("a ")
+
+
+def _same(reply: Reply, other: Reply) -> bool:
+    """Whether two replies are the same answer: the same values up to rounding, and the same kind of error."""
+    if (reply["error"] is None) != (other["error"] is None) or reply["values"].keys() != other["values"].keys():
+        return False
+    if reply["error"] and any(reply["error"][key] != other["error"][key] for key in ("step", "kind", "type")):
+        return False
+    return all(
+        difference(reply["values"][name], value, rtol=RTOL, atol=ATOL) is None
+        for name, value in other["values"].items()
+    )

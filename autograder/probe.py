@@ -1,0 +1,246 @@
+"""The half of a check that runs beside student code: it carries out steps and returns plain values.
+
+It holds no expected value, no reference and no score. Steps come from `autograder.program`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import signal
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor, nn
+
+from autograder import functions
+from autograder.wire import DTYPES, Other, Ref
+
+MAX_TEXT = 2_000
+MAX_ITEMS = 10_000
+OWN_FOLDER = str(Path(__file__).parent)
+
+
+class TimeLimit(BaseException):
+    """Student code ran longer than allowed; not an Exception, so that ``except Exception`` cannot swallow it."""
+
+
+class Unmet(Exception):
+    """A student's object lacks something that the statement asks for."""
+
+
+def run(steps: list[dict[str, Any]], objects: tuple[Any, ...], *, seed: int, seconds: float) -> dict[str, Any]:
+    """Carry out ``steps`` on the student's ``objects``.
+
+    Returns ``{"values": {name: value}, "error": None or {...}, "printed": text}``. Student code that raises, exits
+    or runs for longer than ``seconds`` ends the steps; what was read before stays. Only an interrupt by the
+    person at the keyboard passes through.
+    """
+    names: dict[str, Any] = {"student": objects}
+    values: dict[str, Any] = {}
+    error = None
+    printed = _Capped()
+    with fresh_state(seed), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        for index, step in enumerate(steps):
+            try:
+                with time_limit(seconds):
+                    result = _carry_out(step, names)
+                    if step["do"] == "read":
+                        values[step["as"]] = plain(result)
+                    names[step["as"]] = result
+            except KeyboardInterrupt:
+                raise
+            except BaseException as exception:
+                error = {"step": index, **_describe(exception, seconds)}
+                break
+    return {"values": values, "error": error, "printed": printed.getvalue()}
+
+
+def _carry_out(step: dict[str, Any], names: dict[str, Any]) -> Any:
+    match step["do"]:
+        case "put":
+            value = step["value"]
+            return value.clone().requires_grad_(step["grad"]) if isinstance(value, Tensor) else value
+        case "function":
+            return functions.build(step["ops"])
+        case "call":
+            target = _resolve(step["on"], names)
+            if step["method"]:
+                target = getattr(target, step["method"])
+            elif not callable(target):
+                raise Unmet(f"expected a function or class, got {_type_name(target)}")
+            return target(*_resolve(step["args"], names), **_resolve(step["kwargs"], names))
+        case "load":
+            return _load(_resolve(step["on"], names), step["weights"], step["optional"])
+        case "backward":
+            output = _resolve(step["on"], names)
+            if not isinstance(output, Tensor) or not output.requires_grad:
+                raise Unmet("the output does not depend on its inputs through autograd: no gradient can flow back")
+            return output.backward(step["cotangent"].to(output.dtype))
+        case "read":
+            return _read(_resolve(step["of"], names), step["how"])
+    raise ValueError(f"no step is called {step['do']!r}")
+
+
+def _resolve(value: Any, names: dict[str, Any]) -> Any:
+    if isinstance(value, Ref):
+        found = names[value.name]
+        for part in value.path:
+            found = _part(found, part)
+        return found
+    if isinstance(value, (list, tuple)):
+        return type(value)(_resolve(item, names) for item in value)
+    if isinstance(value, dict):
+        return {key: _resolve(item, names) for key, item in value.items()}
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _part(value: Any, part: int | str) -> Any:
+    if isinstance(part, str):
+        for name in part.split("."):
+            if name.isdigit() and hasattr(value, "__getitem__"):
+                value = value[int(name)]
+            elif hasattr(value, name):
+                value = getattr(value, name)
+            else:
+                raise Unmet(f"`{type(value).__name__}` has no attribute `{name}` (looking for `{part}`)")
+        return value
+    if not isinstance(value, (tuple, list)):
+        raise Unmet(f"expected a tuple with a part number {part + 1}, got {_type_name(value)}")
+    if part >= len(value):
+        raise Unmet(f"expected a tuple with a part number {part + 1}, got {len(value)} parts")
+    return value[part]
+
+
+def _load(module: Any, weights: dict[str, Tensor], optional: list[str]) -> None:
+    if not isinstance(module, nn.Module):
+        raise Unmet(f"expected a torch.nn.Module, got {_type_name(module)}")
+    for path, weight in weights.items():
+        try:
+            parameter = _part(module, path)
+        except Unmet:
+            if path in optional:
+                continue
+            raise
+        if parameter is None and path in optional:
+            continue
+        if not isinstance(parameter, Tensor):
+            raise Unmet(f"`{path}` must be a parameter, got {_type_name(parameter)}")
+        if parameter.shape != weight.shape:
+            raise Unmet(f"`{path}` must have shape {list(weight.shape)}, got {list(parameter.shape)}")
+        with torch.no_grad():
+            parameter.copy_(weight)
+
+
+def _read(value: Any, how: str) -> Any:
+    match how:
+        case "value":
+            return value
+        case "grad":
+            return value.grad
+        case "parameters":
+            return sorted(name for name, _ in value.named_parameters())
+    raise ValueError(f"no way of reading is called {how!r}")
+
+
+def plain(value: Any, depth: int = 8) -> Any:
+    """``value`` as types that `autograder.wire` can send; what it cannot is replaced by its type's name."""
+    kind = type(value)
+    if value is None or kind in (bool, int, float):
+        return value
+    if kind in (str, bytes):
+        return value[: MAX_TEXT * 50]
+    if kind in (list, tuple) and depth and len(value) <= MAX_ITEMS:
+        return kind(plain(item, depth - 1) for item in value)
+    if kind is dict and depth and len(value) <= MAX_ITEMS:
+        return {plain(k, 2): plain(v, depth - 1) for k, v in value.items()}
+    if issubclass(kind, Tensor):
+        with contextlib.suppress(Exception):
+            base = value.detach().as_subclass(Tensor)
+            if base.layout is torch.strided and str(base.dtype).removeprefix("torch.") in DTYPES:
+                return base.cpu().clone().requires_grad_(value.requires_grad)
+    return Other(_type_name(value), _text(value))
+
+
+def _type_name(value: Any) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__name__}"
+
+
+def _text(value: Any) -> str:
+    try:
+        return repr(value)[:200]
+    except Exception as error:
+        return f"<its repr raises {type(error).__name__}>"
+
+
+def _describe(exception: BaseException, seconds: float) -> dict[str, Any]:
+    if isinstance(exception, TimeLimit):
+        return {"kind": "timeout", "type": "TimeLimit", "message": f"no answer within {seconds:g} seconds", "line": ""}
+    if isinstance(exception, Unmet):
+        return {"kind": "unmet", "type": "Unmet", "message": str(exception)[:MAX_TEXT], "line": ""}
+    kind = "unwritten" if isinstance(exception, NotImplementedError) else "exception"
+    try:
+        message = str(exception)[:MAX_TEXT]
+    except Exception as error:
+        message = f"<its message raises {type(error).__name__}>"
+    return {"kind": kind, "type": type(exception).__name__, "message": message, "line": _student_line(exception)}
+
+
+def _student_line(exception: BaseException) -> str:
+    frames = traceback.extract_tb(exception.__traceback__, limit=-50)
+    own = [f for f in frames if "site-packages" not in f.filename and not f.filename.startswith(OWN_FOLDER)]
+    return f"line {own[-1].lineno}: {own[-1].line}"[:300] if own and own[-1].line else ""
+
+
+class _Capped(io.StringIO):
+    """Keeps the first ``MAX_TEXT`` characters that student code prints and drops the rest."""
+
+    def write(self, text: str) -> int:
+        super().write(text[: max(0, MAX_TEXT - self.tell())])
+        return len(text)
+
+
+@contextlib.contextmanager
+def fresh_state(seed: int) -> Iterator[None]:
+    """Run with known seeds, dtype, device and grad mode; give the student's own back afterwards."""
+    dtype = torch.get_default_dtype()
+    states = random.getstate(), numpy.random.get_state()
+    rng, grad, cpu = torch.random.fork_rng(devices=[]), torch.enable_grad(), torch.device("cpu")
+    with rng, grad, cpu, warnings.catch_warnings():
+        try:
+            torch.set_default_dtype(torch.float32)
+            torch.manual_seed(seed)
+            random.seed(seed)
+            numpy.random.seed(seed % (1 << 32))
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            random.setstate(states[0])
+            numpy.random.set_state(states[1])
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeLimit after ``seconds``, where the system can: main thread of a Unix process."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def ring(*_: Any) -> None:
+        raise TimeLimit
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
