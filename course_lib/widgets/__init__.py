@@ -1,4 +1,4 @@
-"""Widgets that compute in the reader's browser: alive in the built book without a kernel, and in JupyterLab."""
+"""Widgets that compute in the browser: alive in the built book without a kernel, and in JupyterLab."""
 
 from course_lib.widgets.attention_plane import AttentionPlane
 from course_lib.widgets.gram_clusters import GramClusters
