@@ -96,12 +96,17 @@ def is_cached(cache: JupyterCacheAbstract, notebook: NotebookNode) -> bool:
     return True
 
 
-def execute(name: str, notebook: NotebookNode, *, folder: Path, timeout: int) -> Outcome:
-    """Run every cell of a notebook in its own kernel, in ``folder``; the results are put into ``notebook``."""
+def execute(name: str, notebook: NotebookNode, *, folder: Path, timeout: int, log: Path) -> Outcome:
+    """Run every cell of a notebook in its own kernel, in ``folder``; the results are put into ``notebook``.
+
+    What the kernel itself says, besides its cells' output, is added to the file ``log``.
+    """
     start = time.monotonic()
     error = ""
+    client = NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": str(folder)}})
     try:
-        NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": str(folder)}}).execute()
+        with log.open("a") as stderr:
+            client.execute(stderr=stderr)
     except (CellExecutionError, CellControlSignal, DeadKernelError, TimeoutError) as problem:
         error = COLOUR.sub("", str(problem)).strip() or type(problem).__name__
     return Outcome(name, time.monotonic() - start, error)
@@ -131,9 +136,10 @@ def fill_cache(
     ``fresh`` empties the cache.  A notebook that fails is not stored, and does not stop the others.
     """
     out = book / "_build"
-    cache, dropped = open_cache(out / ".jupyter_cache", "" if fresh else surroundings_key(packages))
+    folder = out / ".jupyter_cache"
     if fresh:
-        cache, dropped = open_cache(out / ".jupyter_cache", surroundings_key(packages))
+        shutil.rmtree(folder, ignore_errors=True)
+    cache, dropped = open_cache(folder, surroundings_key(packages))
     if dropped:
         say("The packages or the environment have changed: every notebook is run again.")
     times_file = out / "seconds.json"
@@ -142,12 +148,15 @@ def fill_cache(
     todo = {name: nb for name, nb in read_notebooks(book).items() if not is_cached(cache, nb)}
     order = sorted(todo, key=lambda name: -past.get(name, float("inf")))
     if todo:
-        say(f"Running {len(todo)} notebooks, {jobs} at once: {remaining(order, past, jobs)}.")
+        say(f"Running notebooks, at most {jobs} at once: {remaining(order, past, jobs)}.")
     outcomes = []
+    log = out / "kernels.log"
     # a thread only waits for its notebook's kernel, which is a process of its own
     with ThreadPoolExecutor(jobs) as pool:
         runs = {
-            pool.submit(execute, name, todo[name], folder=(book / name).parent, timeout=timeout): name
+            pool.submit(
+                execute, name, todo[name], folder=(book / name).parent, timeout=timeout, log=log
+            ): name
             for name in order
         }
         for run in as_completed(runs):
