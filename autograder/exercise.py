@@ -75,8 +75,9 @@ class Case:
 
     def plan(self, exercise: str, seed: Any) -> Plan:
         """The steps of this case and what they must return, for one seed."""
-        plan = Plan()
-        self.build(Draw(seed, exercise, self.name), plan)
+        draw = Draw(seed, exercise, self.name)
+        plan = Plan(seed=draw.integer(0, 2**31 - 1))
+        self.build(draw, plan)
         return plan
 
 
@@ -131,6 +132,19 @@ class Exercise:
     def mistake(self, function: Callable[[], None]) -> Answer:
         """Register a wrong answer: the docstring is what its author is told, the body is the answer."""
         self.mistakes.append(_answer(function))
+        return self.mistakes[-1]
+
+    def slip(self, base: Answer, name: str, says: str, *changes: tuple[str, str]) -> Answer:
+        """Register a wrong answer that is ``base`` with some text replaced: the change is the mistake.
+
+        Raises ValueError if a text to replace is not there exactly once.
+        """
+        source = base.source
+        for old, new in changes:
+            if source.count(old) != 1:
+                raise ValueError(f"{self.name}, {name}: {old!r} is {source.count(old)} times in `{base.name}`, not once")
+            source = source.replace(old, new)
+        self.mistakes.append(Answer(name, says, source))
         return self.mistakes[-1]
 
     def variant(self, function: Callable[[], None]) -> Answer:

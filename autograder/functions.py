@@ -24,6 +24,7 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "cumulative_sum": lambda x: x.cumsum(-2),
     "sort": lambda x: x.sort(-2).values,  # every channel by itself: the output forgets the order
     "mean": lambda x: x.mean(-2),  # one vector for the set: invariant
+    "mean_everywhere": lambda x: x.mean(-2, keepdim=True).expand_as(x),
     "difference": lambda x: x - x.roll(1, -2),  # commutes with rotations of the order only
     "neighbours": lambda x: x.roll(1, -2) + x.roll(-1, -2),  # commutes with rotations and reversal only
 }

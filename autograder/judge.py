@@ -1,4 +1,4 @@
-"""The half of a check that is trusted: it draws inputs, knows the answers, and turns replies into points and reasons."""
+"""The trusted half of a check: it draws inputs, knows the answers, and turns replies into points and reasons."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Verdict:
 def requests(exercise: Exercise, seed: Any) -> list[bytes]:
     """The messages to carry to the probe, one a case: steps, seed and time limit."""
     return [
-        wire.encode({"steps": plan.steps, "seed": index + 1, "seconds": exercise.seconds})
-        for index, plan in enumerate(_plans(exercise, seed))
+        wire.encode({"steps": plan.steps, "seed": plan.seed, "seconds": exercise.seconds})
+        for plan in _plans(exercise, seed)
     ]
 
 

@@ -85,7 +85,7 @@ def _carry_out(step: dict[str, Any], names: dict[str, Any]) -> Any:
                 raise Unmet("the output does not depend on its inputs through autograd: no gradient can flow back")
             return output.backward(step["cotangent"].to(output.dtype))
         case "read":
-            return _read(_resolve(step["of"], names), step["how"])
+            return _read(_resolve(step["of"], names), step)
     raise ValueError(f"no step is called {step['do']!r}")
 
 
@@ -139,15 +139,17 @@ def _load(module: Any, weights: dict[str, Tensor], optional: list[str]) -> None:
             parameter.copy_(weight)
 
 
-def _read(value: Any, how: str) -> Any:
-    match how:
+def _read(value: Any, step: dict[str, Any]) -> Any:
+    match step["how"]:
         case "value":
             return value
         case "grad":
             return value.grad
         case "parameters":
-            return sorted(name for name, _ in value.named_parameters())
-    raise ValueError(f"no way of reading is called {how!r}")
+            if not isinstance(value, nn.Module):
+                raise Unmet(f"expected a torch.nn.Module, got {_type_name(value)}")
+            return sorted(name for name, _ in value.named_parameters() if name not in step["ignore"])
+    raise ValueError(f"no way of reading is called {step['how']!r}")
 
 
 def plain(value: Any, depth: int = 8) -> Any:

@@ -31,6 +31,7 @@ class Expectation:
 class Plan:
     """The steps of one case and what must come back, built side by side."""
 
+    seed: int = 0
     steps: list[dict[str, Any]] = field(default_factory=list)
     expectations: list[Expectation] = field(default_factory=list)
 
@@ -70,10 +71,13 @@ class Plan:
         """The gradient that reached ``ref`` must equal ``want``."""
         self._read(ref, "grad", want, f"the gradient of {what}", rtol, atol, True)
 
-    def expect_parameters(self, module: Ref, want: list[str], what: str = "the trainable parameters") -> None:
-        """The names in ``named_parameters()``, sorted, must contain every name in ``want`` and no other."""
-        self._read(module, "parameters", sorted(want), what, 0.0, 0.0, True)
+    def expect_parameters(self, module: Ref, want: list[str], *, optional: tuple[str, ...] = ()) -> None:
+        """``named_parameters()`` must hold every name in ``want`` and no others, but for those in ``optional``."""
+        names = sorted(set(want) - set(optional))
+        self._read(module, "parameters", names, "the module's parameters", 0.0, 0.0, True, ignore=list(optional))
 
-    def _read(self, ref: Ref, how: str, want: Any, what: str, rtol: float, atol: float, strict: bool) -> None:
-        read = self._add(do="read", of=ref, how=how)
+    def _read(
+        self, ref: Ref, how: str, want: Any, what: str, rtol: float, atol: float, strict: bool, **more: Any
+    ) -> None:
+        read = self._add(do="read", of=ref, how=how, **more)
         self.expectations.append(Expectation(read.name, what, want, rtol, atol, strict))

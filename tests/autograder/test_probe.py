@@ -1,0 +1,200 @@
+"""Whatever a student's object does, the probe returns plain values and leaves the session as it found it."""
+
+import random
+import re
+import sys
+import warnings
+
+import numpy
+import pytest
+import torch
+from torch import Tensor, nn
+
+from autograder import probe
+from autograder.program import Plan
+from autograder.wire import Other
+
+
+def run(plan, *objects, seconds=5.0):
+    return probe.run(plan.steps, objects, seed=plan.seed, seconds=seconds)
+
+
+def call(function, *args, seconds=5.0, **kwargs):
+    plan = Plan()
+    plan.expect(plan.call(*args, **kwargs), None, "")
+    reply = run(plan, function, seconds=seconds)
+    return next(iter(reply["values"].values()), None), reply
+
+
+def test_a_value_comes_back():
+    value, reply = call(lambda x, k: x * k, torch.arange(3.0), k=2)
+    assert torch.equal(value, torch.tensor([0.0, 2.0, 4.0])) and reply["error"] is None
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "type_"),
+    [
+        (lambda: 1 / 0, "exception", "ZeroDivisionError"),
+        (lambda: sys.exit(0), "exception", "SystemExit"),
+        (lambda: call_forever(), "exception", "RecursionError"),
+        (lambda x: x, "exception", "TypeError"),
+        (lambda: (_ for _ in ()).throw(NotImplementedError), "unwritten", "NotImplementedError"),
+        ("a string", "unmet", "Unmet"),
+        (None, "unmet", "Unmet"),
+    ],
+)
+def test_an_error_is_described_not_raised(function, kind, type_):
+    _, reply = call(function)
+    assert (reply["error"]["kind"], reply["error"]["type"]) == (kind, type_)
+    assert reply["error"]["message"] or kind == "unwritten" or type_ == "SystemExit"
+
+
+def call_forever():
+    return call_forever()
+
+
+def test_an_endless_loop_ends():
+    def loop():
+        while True:
+            try:
+                while True:
+                    pass
+            except Exception:
+                continue
+
+    _, reply = call(loop, seconds=0.2)
+    assert reply["error"]["kind"] == "timeout"
+
+
+def test_the_persons_own_interrupt_passes_through():
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        call(interrupted)
+
+
+@pytest.mark.filterwarnings("ignore:careful")
+def test_output_is_kept_short_and_off_the_screen(capsys):
+    def talk():
+        for _ in range(10_000):
+            print("noise")
+        warnings.warn("careful", stacklevel=1)
+        print("to stderr", file=sys.stderr)
+
+    _, reply = call(talk)
+    assert reply["printed"].startswith("noise") and len(reply["printed"]) <= probe.MAX_TEXT
+    assert capsys.readouterr() == ("", "")
+
+
+class Hostile:
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+class Liar(Tensor):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "type_"),
+    [
+        (numpy.ones(3), "numpy.ndarray"),
+        (numpy.float64(1.0), "numpy.float64"),
+        ({1, 2}, "set"),
+        (Hostile(), "test_probe.Hostile"),
+        ((i for i in range(3)), "generator"),
+        (torch.eye(2).to_sparse(), "torch.Tensor"),
+    ],
+)
+def test_other_types_are_named(value, type_):
+    got, _ = call(lambda: value)
+    assert isinstance(got, Other) and got.type.endswith(type_)
+
+
+def test_tensor_subclasses_become_plain_tensors():
+    got, _ = call(lambda: torch.ones(2).as_subclass(Liar))
+    assert type(got) is Tensor
+
+
+def test_every_case_starts_from_known_state_and_leaves_none_behind():
+    torch.manual_seed(1)
+    random.seed(1)
+    numpy.random.seed(1)
+    before = torch.get_rng_state(), random.getstate(), numpy.random.get_state()[1].tolist()
+
+    def draw():
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+        return torch.rand(2).double(), random.random(), float(numpy.random.rand())
+
+    first, _ = call(draw)
+    second, _ = call(draw)
+    assert torch.equal(first[0], second[0]) and first[1:] == second[1:]
+    assert torch.equal(torch.get_rng_state(), before[0]) and random.getstate() == before[1]
+    assert numpy.random.get_state()[1].tolist() == before[2]
+    assert torch.get_default_dtype() == torch.float32 and torch.is_grad_enabled()
+
+
+def test_grad_mode_and_dtype_of_the_person_are_set_aside_and_given_back():
+    with torch.no_grad():
+        plan = Plan()
+        x = plan.put(torch.ones(2), grad=True)
+        plan.backward(plan.call(x), torch.ones(2))
+        plan.expect_grad(x, 2 * torch.ones(2), "x")
+        reply = run(plan, lambda x: 2 * x)
+        assert not torch.is_grad_enabled()
+    assert reply["error"] is None
+
+
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(2, 3, bias=False)])
+        self.plain = [nn.Linear(2, 2)]
+
+    def forward(self, x):
+        return self.layers[0](x)
+
+
+def test_weights_are_set_by_path_and_read_back():
+    plan = Plan()
+    module = plan.call()
+    weight = torch.arange(6.0).reshape(3, 2)
+    plan.load(module, {"layers.0.weight": weight, "layers.0.bias": torch.ones(3)}, optional=("layers.0.bias",))
+    plan.expect(plan.call(torch.ones(1, 2), on=module), None, "")
+    plan.expect_parameters(module, ["layers.0.weight"])
+    reply = run(plan, Two)
+    output, names = reply["values"].values()
+    assert torch.equal(output, weight.sum(1)[None]) and names == ["layers.0.weight"]
+
+
+@pytest.mark.parametrize(
+    ("path", "shape", "message"),
+    [
+        ("layers.1.weight", (3, 2), "list index|out of range"),
+        ("nothing.weight", (3, 2), "no attribute `nothing`"),
+        ("layers.0.weight", (2, 3), r"must have shape \[2, 3\], got \[3, 2\]"),
+        ("layers.0.bias", (3,), "`layers.0.bias` must be a parameter, got NoneType"),
+    ],
+)
+def test_weights_that_do_not_fit_are_explained(path, shape, message):
+    plan = Plan()
+    plan.load(plan.call(), {path: torch.zeros(shape)})
+    error = run(plan, Two)["error"]
+    assert re.search(message, error["message"])
+
+
+def test_inputs_are_copies_but_a_put_value_is_shared_between_steps():
+    plan = Plan()
+    x = plan.put(torch.zeros(2))
+    plan.call(x)
+    plan.expect(x, torch.zeros(2), "x")
+    reply = run(plan, lambda x: x.add_(1))
+    assert torch.equal(next(iter(reply["values"].values())), torch.ones(2))
+    assert torch.equal(plan.steps[0]["value"], torch.zeros(2))
+
+
+def test_the_line_that_failed_is_quoted():
+    _, reply = call(lambda: 1 / 0)
+    assert "lambda: 1 / 0" in reply["error"]["line"]
