@@ -142,7 +142,8 @@ class Exercise:
         source = base.source
         for old, new in changes:
             if source.count(old) != 1:
-                raise ValueError(f"{self.name}, {name}: {old!r} is {source.count(old)} times in `{base.name}`, not once")
+                found = source.count(old)
+                raise ValueError(f"{self.name}, {name}: {old!r} is {found} times in `{base.name}`, not once")
             source = source.replace(old, new)
         self.mistakes.append(Answer(name, says, source))
         return self.mistakes[-1]

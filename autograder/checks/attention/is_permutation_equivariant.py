@@ -228,7 +228,10 @@ SLIPS: list[tuple[str, str, list[tuple[str, str]]]] = [
     (
         "tensor_returned",
         "The answer is a tensor that holds a truth value; return a Python bool, as in bool(...).",
-        [("return True", "return torch.tensor(True)"), ("> tol:\n            return False", "> tol:\n            return torch.tensor(False)")],
+        [
+            ("return True", "return torch.tensor(True)"),
+            ("> tol:\n            return False", "> tol:\n            return torch.tensor(False)"),
+        ],
     ),
     (
         "reordered_in_place",

@@ -206,7 +206,10 @@ SLIPS: list[tuple[str, str, list[tuple[str, str]]]] = [
     (
         "statistics_detached",
         "Mean and variance are cut off from autograd, but the gradient must flow through them too.",
-        [("x.mean(-1, keepdim=True)", "x.mean(-1, keepdim=True).detach()"), ("var + self.eps", "var.detach() + self.eps")],
+        [
+            ("x.mean(-1, keepdim=True)", "x.mean(-1, keepdim=True).detach()"),
+            ("var + self.eps", "var.detach() + self.eps"),
+        ],
     ),
     (
         "centred_in_place",

@@ -100,7 +100,7 @@ def mask_per_item(draw: Draw, plan: Plan) -> None:
     plan.expect(got, oracle(x, context, weights, heads, mask).float(), "the output")
 
 
-@EXERCISE.case(points=1, cause="softmax over nothing but -inf is NaN: such a query collects zeros, so `out.bias` is left.")
+@EXERCISE.case(points=1, cause="softmax over nothing but -inf is NaN: such a query collects zeros, `out.bias` is left.")
 def nothing_to_attend_to(draw: Draw, plan: Plan) -> None:
     """A query that may attend to nothing"""
     b, n, heads, width = draw.sizes(4, low=3)
@@ -119,7 +119,7 @@ def nothing_to_attend_to(draw: Draw, plan: Plan) -> None:
     plan.expect_grad(x, leaf.grad.float(), "x")
 
 
-@EXERCISE.case(points=1, cause="four nn.Linear layers as attributes; nothing detached, nothing random, x left as it was.")
+@EXERCISE.case(points=1, cause="four nn.Linear layers as attributes; nothing detached or random, x left as it was.")
 def contract(draw: Draw, plan: Plan) -> None:
     """Parameters are registered, gradients reach them, x stays as it was"""
     b, n, m, heads, width = draw.sizes(5)
@@ -240,7 +240,10 @@ SLIPS: list[tuple[str, str, list[tuple[str, str]]]] = [
     (
         "weak_fill",
         "Forbidden scores are set to -4, which softmax still sees; only -inf (or a huge negative number) hides them.",
-        [("scores.masked_fill(~mask, -math.inf)", "scores.masked_fill(~mask, -4.0)"), ("p.masked_fill(~mask, 0.0)", "p")],
+        [
+            ("scores.masked_fill(~mask, -math.inf)", "scores.masked_fill(~mask, -4.0)"),
+            ("p.masked_fill(~mask, 0.0)", "p"),
+        ],
     ),
     (
         "softmax_over_the_queries",

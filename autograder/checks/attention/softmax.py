@@ -1,6 +1,7 @@
 """The check of ``softmax(x, dim)``."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from autograder.exercise import Draw, Exercise

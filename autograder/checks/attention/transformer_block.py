@@ -77,7 +77,7 @@ def masked(draw: Draw, plan: Plan) -> None:
         plan.expect(plan.call(x, mask=mask, on=block), want, f"the output under a {name} mask", atol=5e-5)
 
 
-@EXERCISE.case(points=1, cause="something is detached on the way back: the gradient passes both branches and both sums.")
+@EXERCISE.case(points=1, cause="something is detached: the gradient passes both branches and both sums.")
 def gradients(draw: Draw, plan: Plan) -> None:
     """Gradients of the input and of the weights"""
     b, n, heads, width = draw.sizes(4)
@@ -169,14 +169,20 @@ SLIPS: list[tuple[str, str, list[tuple[str, str]]]] = [
         "stream_normalised",
         "The stream itself is normalised (`x = norm1(x)`), so the residual sum adds the normalised x, not x.",
         [
-            ("x = x + self.attn(self.norm1(x), mask=mask)", "x = self.norm1(x)\n        x = x + self.attn(x, mask=mask)"),
+            (
+                "x = x + self.attn(self.norm1(x), mask=mask)",
+                "x = self.norm1(x)\n        x = x + self.attn(x, mask=mask)",
+            ),
             ("x = x + self.mlp(self.norm2(x))", "x = self.norm2(x)\n        x = x + self.mlp(x)"),
         ],
     ),
     (
         "no_norms",
         "norm1 and norm2 are made but never applied.",
-        [("self.attn(self.norm1(x), mask=mask)", "self.attn(x, mask=mask)"), ("self.mlp(self.norm2(x))", "self.mlp(x)")],
+        [
+            ("self.attn(self.norm1(x), mask=mask)", "self.attn(x, mask=mask)"),
+            ("self.mlp(self.norm2(x))", "self.mlp(x)"),
+        ],
     ),
     (
         "one_norm_for_both",
