@@ -111,8 +111,8 @@ class Course:
             ) from error
         except ImportError as error:
             raise CourseError(
-                f"The driver for {hide_password(directory.db_url)} is not installed ({error}). For PostgreSQL: "
-                f"{sys.executable} -m pip install 'psycopg[binary]', then write postgresql+psycopg://…"
+                f"The driver for {hide_password(directory.db_url)} is not installed ({error}). "
+                f"For PostgreSQL: {sys.executable} -m pip install 'psycopg[binary]'"
             ) from error
         except exc.DBAPIError as error:
             raise CourseError(

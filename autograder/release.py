@@ -105,9 +105,7 @@ def generate(course: Course, name: str) -> None:
     from nbgrader.utils import capture_log
 
     put_environment_on_path()
-    converter = GenerateAssignment(
-        coursedir=course.coursedir(assignment_id=name), config=course.config(), force=True
-    )
+    converter = GenerateAssignment(coursedir=course.coursedir(assignment_id=name), config=course.config(), force=True)
     result = capture_log(converter)
     if not result["success"]:
         raise CourseError(f"nbgrader could not make '{name}':\n{result.get('log') or result['error']}")

@@ -72,7 +72,8 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
         if path.is_dir() and not path.is_symlink():
             inside = (p for p in path.rglob("*") if p.is_symlink() or not p.is_dir())
             found += sorted(
-                p for p in inside
+                p
+                for p in inside
                 if not any(part.startswith(".") or part in SKIPPED for part in p.relative_to(path).parts)
             )
         elif path.exists() or path.is_symlink():

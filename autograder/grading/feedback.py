@@ -112,7 +112,5 @@ def index_page(assignment: str, rows: list[Row]) -> str:
             remark = "written answers to mark: " + ", ".join(row.unmarked) if row.unmarked else ""
         else:
             link, score, remark = name, "–", f"{row.status}: {row.problem}"
-        lines.append(
-            f'<tr><td>{link}</td><td class="number">{score}</td><td>{html.escape(remark)}</td></tr>'
-        )
+        lines.append(f'<tr><td>{link}</td><td class="number">{score}</td><td>{html.escape(remark)}</td></tr>')
     return PAGE.format(title=html.escape(assignment), rows="\n".join(lines))

@@ -107,13 +107,13 @@ def run_all(
     start(len(todo))
     count = workers or os.cpu_count() or 1
     failed = 0
-    for done in run(
-        course, assignment, todo, seed=seed, workers=count, limit=limit, log=folder / f"{name}.log"
-    ):
+    for done in run(course, assignment, todo, seed=seed, workers=count, limit=limit, log=folder / f"{name}.log"):
         entry = entries[done.student]
         if done.problem:
             # A fault of the grader's own is tried again by the next run; a fault of the work would only repeat.
-            entry = replace(entry, status=ASIDE, problem=done.problem, submission="" if done.again else entry.submission)
+            entry = replace(
+                entry, status=ASIDE, problem=done.problem, submission="" if done.again else entry.submission
+            )
             failed += 1
         state[done.student] = entry
         states.write_state(course, assignment, state)

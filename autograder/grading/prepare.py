@@ -57,8 +57,13 @@ def trusted_cells(gradebook: Gradebook, assignment: str, notebook: str) -> dict[
     solutions = {cell.name for cell in entry.solution_cells}
     return {
         cell.name: TrustedCell(
-            cell.name, cell.cell_type, cell.source, cell.locked,
-            cell.name in points, cell.name in solutions, points.get(cell.name, 0.0),
+            cell.name,
+            cell.cell_type,
+            cell.source,
+            cell.locked,
+            cell.name in points,
+            cell.name in solutions,
+            points.get(cell.name, 0.0),
         )
         for cell in entry.source_cells
     }
@@ -84,7 +89,8 @@ def read_notebook(path: Path) -> NotebookNode:
     except UnicodeDecodeError:
         raise Unreadable("it is not text in UTF-8") from None
     except nbformat.reader.NotJSONError:
-        raise Unreadable("it is not a notebook: " + ("the file is empty" if not text.strip() else json_fault(text)))
+        fault = json_fault(text) if text.strip() else "the file is empty"
+        raise Unreadable(f"it is not a notebook: {fault}") from None
     except RecursionError:
         raise Unreadable("it is nested too deeply to be a notebook") from None
     except Unreadable:
@@ -110,9 +116,7 @@ def grade_id(cell: NotebookNode) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def restore(
-    cells: list[NotebookNode], trusted: dict[str, TrustedCell]
-) -> tuple[list[NotebookNode], list[str]]:
+def restore(cells: list[NotebookNode], trusted: dict[str, TrustedCell]) -> tuple[list[NotebookNode], list[str]]:
     """Rebuild a submission's cells; returns them and, in sentences, what had to be put right.
 
     Known cells get their trusted metadata and type, locked ones their source. Of copies of one cell the last

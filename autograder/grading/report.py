@@ -78,7 +78,10 @@ def read_class(course: Course, assignment: str) -> list[Row]:
                     for name, mark in read_marks(part.grades, reasons, order)
                 }
                 rows[student] = Row(
-                    student, GRADED, marks, submission.late_submission_penalty or 0.0,
+                    student,
+                    GRADED,
+                    marks,
+                    submission.late_submission_penalty or 0.0,
                     notes=tuple(entry.notes) if entry else (),
                 )
             else:

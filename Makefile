@@ -1,0 +1,19 @@
+# Each target is one line over commands that anyone can type. `make` alone lists them.
+PYTHON ?= python3
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):  ## /make \1\t/p' Makefile
+
+course:  ## the environment, the student notebooks, the book, a graded sample class
+	@$(PYTHON) autograder/environment.py && .venv/bin/autograder course
+
+test:  ## install what the tests need, and run them all
+	@$(PYTHON) autograder/environment.py --tests && .venv/bin/autograder release && .venv/bin/python book/build.py && .venv/bin/python -m pytest
+
+book:  ## the book alone
+	@$(PYTHON) autograder/environment.py && .venv/bin/autograder release && .venv/bin/python book/build.py
+
+serve:  ## JupyterLab with formgrader on the course folder
+	@.venv/bin/autograder serve
+
+.PHONY: help course test book serve
