@@ -1,6 +1,7 @@
 """The drawings of the attention chapter: maps of weights, curves, pictures with attention laid over them."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import torch
@@ -53,25 +54,40 @@ def heat_maps(
     return Figure(fig, alt=alt)
 
 
-def curves(panels: Mapping[str, Mapping[str, tuple]], *, alt: str, xlabel: str, **axis: object) -> Figure:
+def curves(
+    panels: Mapping[str, Mapping[str, tuple]],
+    *,
+    alt: str,
+    xlabel: str,
+    width: float = 3.1,
+    outside: bool = False,
+    **axis: object,
+) -> Figure:
     """One panel for each title, in it one line for each name: `{"title": {"line": (x, y)}}`.
 
-    A third item in a tuple, `(x, y, spread)`, draws a band of that half-width. `axis` goes to every panel, as in
-    `xscale="log"`.
+    A third item in a tuple, `(x, y, spread)`, draws a band of that half-width. Each panel is `width`
+    inches wide, `outside` puts the legend beside it, and `axis` goes to every panel, as in `xscale="log"`.
     """
     fig, axes = plt.subplots(
-        1, len(panels), figsize=(3.1 * len(panels) + 0.6, 2.7), squeeze=False, layout="constrained"
+        1, len(panels), figsize=(width * len(panels) + 0.6, 2.7), squeeze=False, layout="constrained"
     )
     for ax, (title, lines) in zip(axes[0], panels.items(), strict=True):
-        for (name, (x, y, *spread)), colour, dash in zip(lines.items(), COLOURS, _DASHES, strict=False):
-            ax.plot(x, y, dash, color=colour, label=name, markersize=4)
+        for (name, (x, y, *spread)), (colour, style) in zip(lines.items(), cycle(zip(COLOURS, _STYLES, strict=True))):
+            ax.plot(x, y, style, color=colour, label=name, markersize=4)
             if spread:
                 low, high = (torch.as_tensor(y) + s * torch.as_tensor(spread[0]) for s in (-1, 1))
                 ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
         ax.set_title(title, fontsize=9)
         ax.set(xlabel=xlabel, **axis)
+        if axis.get("xscale") == "log":
+            # the points measured, in place of powers of ten and crowded labels between them
+            ax.set_xticks(list(x), [str(value) for value in x])
+            ax.minorticks_off()
         _plain(ax)
-    axes[0, 0].legend(fontsize=8)
+    if outside:
+        fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    else:
+        axes[0, 0].legend(fontsize=8)
     return Figure(fig, alt=alt)
 
 
@@ -127,7 +143,7 @@ def attention_over(image: Tensor, attention: Tensor, strength: float = 0.85) -> 
     return image * (1 - strength + strength * shown)
 
 
-_DASHES = ("-o", "--s", "-.^", ":D", "-v", "--x")
+_STYLES = ("-o", "--s", "-.^", ":D", "-v", "--x")
 
 
 def _plain(ax: Axes) -> None:

@@ -9,7 +9,8 @@ class Table:
     """Show rows that share their columns; fractions are written with `digits` significant digits.
 
     Each row maps column names to cells, in the order of the first row; integers and words are shown as
-    they are, None as a dash. `decimals` asks for that many digits after the point instead. Raises ValueError if there is no row or rows differ in their columns.
+    they are, None as a dash. `decimals` asks for that many digits after the point instead. Raises
+    ValueError if there is no row or rows differ in their columns.
     """
 
     def __init__(

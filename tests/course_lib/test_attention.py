@@ -208,9 +208,7 @@ def test_a_head_is_a_run_of_neighbouring_channels():
     assert torch.equal(split_heads(x, 4)[:, 1], x[:, :, 2:4])
 
 
-@pytest.mark.parametrize(
-    "build", [lambda: split_heads(torch.randn(1, 2, 8), 3), lambda: MultiHeadAttention(8, 3)]
-)
+@pytest.mark.parametrize("build", [lambda: split_heads(torch.randn(1, 2, 8), 3), lambda: MultiHeadAttention(8, 3)])
 def test_heads_must_divide_the_channels(build):
     with pytest.raises(ValueError, match="8 channels cannot be cut into 3"):
         build()

@@ -39,9 +39,7 @@ def test_each_mask_shape_means_what_it_says(redraw):
     torch.testing.assert_close(attn(x, context, shared), attn(x, context, shared.expand(2, 3, 5, 7)))
     # b = h here: a mask [b n m] must not be taken for [h n m]
     two = mha(redraw, heads=2)
-    torch.testing.assert_close(
-        two(x, context, per_item), two(x, context, per_item[:, None].expand(2, 2, 5, 7))
-    )
+    torch.testing.assert_close(two(x, context, per_item), two(x, context, per_item[:, None].expand(2, 2, 5, 7)))
 
 
 def test_an_empty_row_leaves_the_output_bias_and_finite_gradients(redraw, device):
@@ -130,7 +128,5 @@ def test_dtype_and_device_follow_the_input(redraw, device, dtype):
     if device.type == "mps" and dtype == torch.float64:
         pytest.skip("this device has no float64")
     block = redraw(TransformerBlock(12, 3)).to(device=device, dtype=dtype)
-    out = block(
-        torch.randn(2, 5, 12, device=device, dtype=dtype), torch.ones(5, 5, device=device).tril().bool()
-    )
+    out = block(torch.randn(2, 5, 12, device=device, dtype=dtype), torch.ones(5, 5, device=device).tril().bool())
     assert (out.dtype, out.device.type) == (dtype, device.type)
