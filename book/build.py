@@ -20,6 +20,8 @@ BOOK = Path(__file__).resolve().parent
 OUT = BOOK / "_build"
 HTML = OUT / "html"
 PROBLEM = re.compile(r"WARNING|ERROR|SEVERE|CRITICAL|[Ee]xception|error:")
+# in Markdown, or in the first text cell of a notebook
+TITLE = re.compile(r'^\s*"?# .*$', re.M)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -50,6 +52,10 @@ def machinery_key() -> str:
     for file in sorted(f for f in files if f.is_file() and "__pycache__" not in f.parts):
         digest.update(str(file.relative_to(BOOK)).encode())
         digest.update(file.read_bytes())
+    # titles stand in the side bar of every page
+    for name, path in preexecute.page_files(BOOK).items():
+        title = TITLE.search(path.read_text(encoding="utf8")) if path else None
+        digest.update(f"{name}={title and title.group()}".encode())
     for name in sorted(n for n in os.environ if n.startswith("COURSE_LAUNCH_")):
         digest.update(f"{name}={os.environ[name]}".encode())
     return digest.hexdigest()
