@@ -36,7 +36,7 @@ def heat_maps(
     )
     for ax, (title, matrix) in zip(axes[0], maps.items(), strict=True):
         drawn = ax.imshow(
-            matrix.detach().cpu(),
+            matrix.detach().cpu().numpy(),
             cmap=SIGNED if signed else SEQUENTIAL,
             vmin=-top if signed else 0,
             vmax=top,
@@ -128,7 +128,7 @@ def pictures(images: Tensor, titles: Sequence[str], *, alt: str, columns: int = 
     for ax in axes.flat:
         ax.axis("off")
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
-        ax.imshow(image.detach().cpu().permute(1, 2, 0).clamp(0, 1), interpolation="nearest")
+        ax.imshow(image.detach().cpu().permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest")
         ax.set_title(title, fontsize=9)
     return Figure(fig, alt=alt)
 

@@ -55,6 +55,8 @@ EQUIVARIANT = {
     "each minus the mean": lambda x: x - x.mean(1, keepdim=True),
     "invariant on every token": lambda x: x.amax(1, keepdim=True).expand_as(x),
     "rank": lambda x: x.argsort(1).argsort(1).float(),
+    # sums taken in another order differ by more than 1e-5 here, but not relative to the output
+    "large numbers": lambda x: (x - x.mean(1, keepdim=True)) * 1e6,
     "another width": lambda x: x[..., :2] * 1e4,
 }
 
