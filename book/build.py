@@ -110,9 +110,9 @@ def main(arguments: list[str] | None = None) -> int:
         return fail(
             "The book cannot be built:", ["The package course_lib is not installed: run `pip install -e .`"]
         )
-    outcomes = preexecute.fill_cache(
-        BOOK, packages=[Path(package.origin).parent], jobs=options.jobs, fresh=options.fresh
-    )
+    # what chapters import, and the results of long experiments that they read
+    sources = [Path(package.origin).parent, BOOK / "results"]
+    outcomes = preexecute.fill_cache(BOOK, sources=sources, jobs=options.jobs, fresh=options.fresh)
     if failed := [o for o in outcomes if o.error]:
         details = [f"\n{o.name}, after {o.seconds:.1f} s:\n{o.error}" for o in failed]
         return fail(f"{len(failed)} of {len(outcomes)} notebooks failed:", details)

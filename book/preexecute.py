@@ -61,17 +61,17 @@ def read_notebooks(book: Path) -> dict[str, NotebookNode]:
     return found
 
 
-def surroundings_key(packages: Iterable[Path]) -> str:
+def surroundings_key(sources: Iterable[Path]) -> str:
     """A digest of all that a notebook's results depend on besides its own cells.
 
-    That is the interpreter, every installed distribution, and every file of the given packages.
+    That is the interpreter, every installed distribution, and every file in the folders ``sources``.
     """
     digest = hashlib.sha256(sys.version.encode())
     for line in sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()}):
         digest.update(line.encode())
-    for package in packages:
-        for file in sorted(f for f in package.rglob("*") if f.is_file() and "__pycache__" not in f.parts):
-            digest.update(str(file.relative_to(package)).encode())
+    for source in sources:
+        for file in sorted(f for f in source.rglob("*") if f.is_file() and "__pycache__" not in f.parts):
+            digest.update(str(file.relative_to(source)).encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()
 
@@ -126,7 +126,7 @@ def remaining(todo: Iterable[str], past: dict[str, float], jobs: int) -> str:
 def fill_cache(
     book: Path,
     *,
-    packages: Iterable[Path],
+    sources: Iterable[Path],
     jobs: int,
     fresh: bool = False,
     say: Callable[[str], None] = print,
@@ -139,9 +139,9 @@ def fill_cache(
     folder = out / ".jupyter_cache"
     if fresh:
         shutil.rmtree(folder, ignore_errors=True)
-    cache, dropped = open_cache(folder, surroundings_key(packages))
+    cache, dropped = open_cache(folder, surroundings_key(sources))
     if dropped:
-        say("The packages or the environment have changed: every notebook is run again.")
+        say("The library, stored results or the environment have changed: every notebook is run again.")
     times_file = out / "seconds.json"
     past = json.loads(times_file.read_text()) if times_file.exists() else {}
     timeout = yaml.safe_load((book / "_config.yml").read_text())["execute"]["timeout"]
