@@ -73,7 +73,7 @@ class Scenes:
         return masks if part is None else masks & self.mask(part)[:, None]
 
     def boxes(self) -> Tensor:
-        """The smallest box of each bird, `[b k 4]` as (top, left, bottom, right) in pixels; -1 for no bird."""
+        """The smallest box of each bird, `[b k 4]` as (top, left, bottom, right) in pixels; -1 if absent."""
         masks = self.bird_masks()
         edges = []
         for seen in (masks.any(-1), masks.any(-2)):
@@ -86,7 +86,7 @@ class Scenes:
 def repaint(scenes: Scenes, **facts: Tensor) -> Scenes:
     """The same scenes with some facts changed, say `head=`: what would the picture have looked like?
 
-    `facts` are fields of `Scenes` other than the painted ones, in their shapes. Raises `TypeError` for others.
+    `facts` are fields of `Scenes` other than the painted ones, in their shapes. Raises `TypeError` else.
     """
     painted = {"images", "region", "instance"}
     unknown = set(facts) - {f.name for f in dataclasses.fields(Scenes)} | set(facts) & painted
@@ -98,7 +98,7 @@ def repaint(scenes: Scenes, **facts: Tensor) -> Scenes:
 
 
 def paint(scenes: Scenes, size: tuple[int, int]) -> Scenes:
-    """The scenes with `images`, `region` and `instance` painted from their other fields, at (height, width)."""
+    """The scenes with `images`, `region` and `instance` painted from the other fields, at (height, width)."""
     images, regions, instances = [], [], []
     for start in range(0, len(scenes.sky), _CHUNK):
         part = slice(start, start + _CHUNK)
