@@ -10,6 +10,7 @@ from autograder import checks, judge
 from autograder.check import LOCAL_SEED
 from autograder.exercise import Answer, Exercise
 from autograder.judge import Verdict
+from autograder.probe import one_thread
 from autograder.result import headline
 
 
@@ -33,8 +34,9 @@ class Row:
 def verdict_on(exercise: Exercise, answer: Answer, seed: str) -> Verdict:
     """The verdict on a known answer, as a student who typed it would get it."""
     objects = answer.objects(exercise.objects)
-    replies = [judge.answer(request, objects) for request in judge.requests(exercise, seed)]
-    return judge.judge(exercise, seed, replies)
+    with one_thread():
+        replies = [judge.answer(request, objects) for request in judge.requests(exercise, seed)]
+        return judge.judge(exercise, seed, replies)
 
 
 def rows(names: Iterable[str], seeds: Iterable[str] = (LOCAL_SEED,)) -> list[Row]:

@@ -230,6 +230,17 @@ def fresh_state(seed: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch work in one thread: at the sizes of a check, handing work to others costs more than it saves."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise TimeLimit after ``seconds``, where the system can: main thread of a Unix process."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):

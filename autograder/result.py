@@ -84,7 +84,7 @@ def as_html(verdict: Verdict) -> str:
         why = "".join(f"<div>{html.escape(text)}</div>" for text in _why(case))
         rows.append(
             f'<tr style="background:none"><td style="{cell}color:{colour};font-weight:bold">'
-            f'{MARKS.get(case.status, "✗")}&nbsp;{html.escape(case.status)}</td>'
+            f"{MARKS.get(case.status, '✗')}&nbsp;{html.escape(case.status)}</td>"
             f'<td style="{cell}white-space:nowrap">{case.points:g} / {case.max_points:g}</td>'
             f'<td style="{cell}">{html.escape(case.title)}{why}</td></tr>'
         )
