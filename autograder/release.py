@@ -16,7 +16,8 @@ from nbformat import NotebookNode
 from autograder import nbgrader_config
 from autograder.course import Course, CourseError, put_environment_on_path
 
-SECRETS = ("BEGIN SOLUTION", "END SOLUTION", "MARK SCHEME", "HIDDEN TESTS")
+MARKERS = ("BEGIN SOLUTION", "END SOLUTION", "MARK SCHEME", "HIDDEN TESTS")
+REGION = re.compile(r"(?ms)BEGIN (SOLUTION|MARK SCHEME|HIDDEN TESTS)[^\n]*\n(.*?)^[^\n]*END \1")
 STAMPS = ".released.json"
 
 
@@ -75,11 +76,12 @@ def release(course: Course, source: Path, book: Path | None = None) -> bool:
     stamp = digest(text, Path(nbgrader_config.__file__).read_text(), Path(__file__).read_text())
     stamps = read_stamps(course)
     fresh = target.is_file() and stamps.get(name) == [stamp, digest(target.read_text())]
-    if not (fresh and in_gradebook(course, name, notebook)):
+    fresh = fresh and in_gradebook(course, name, notebook)
+    if not fresh:
         refuse_changed_cells(course, name, notebook)
         write_if_changed(course.source(name) / f"{name}.ipynb", text)
         generate(course, name)
-        refuse_leaks(target)
+        refuse_leaks(target, secrets(notebook))
         stamps[name] = [stamp, digest(target.read_text())]
         write_if_changed(course.root / STAMPS, json.dumps(stamps, indent=1, sort_keys=True) + "\n")
     copied = book is not None and write_if_changed(book / target.name, target.read_text())
@@ -148,12 +150,19 @@ def refuse_changed_cells(course: Course, name: str, notebook: NotebookNode) -> N
         )
 
 
-def refuse_leaks(path: Path) -> None:
-    """Delete a release and raise CourseError if it still holds a solution, mark scheme or hidden test."""
-    left = [secret for secret in SECRETS if secret in path.read_text()]
+def secrets(notebook: NotebookNode) -> list[str]:
+    """The texts of a source that students must not get: what stands between BEGIN and END lines."""
+    regions = (REGION.findall(cell.source) for cell in notebook.cells)
+    return [text.strip() for found in regions for _, text in found if text.strip()]
+
+
+def refuse_leaks(path: Path, hidden: list[str]) -> None:
+    """Delete a release and raise CourseError if a marker is left in it, or any of the texts that are `hidden`."""
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells]
+    left = [text for text in (*MARKERS, *hidden) if any(text in cell for cell in cells)]
     if left:
         shutil.rmtree(path.parent)
-        raise CourseError(f"{path.name} would have shown students: {', '.join(left)}. Nothing was released.")
+        raise CourseError(f"{path.name} would have shown students: {left[0]!r}. Nothing was released.")
 
 
 def read_stamps(course: Course) -> dict[str, list[str]]:

@@ -16,7 +16,6 @@ from autograder.course import Course, CourseError
 from autograder.exercise import Exercise
 from autograder.release import write_if_changed
 
-MISTAKEN = 14
 FIRST = "ada bela chidi dana emil farah goro hanna ivo jun kaya lev mina nuri olga pia quinn rana sami tara".split()
 LAST = "abara bruun castro demir eklund fofana grau haddad ito jansen kovac lindt mora njoroge okoye petrov".split()
 ESSAYS = (
@@ -106,7 +105,7 @@ def sheets(released: NotebookNode, source: NotebookNode, exercises: list[Exercis
     for which in range(3):
         others = {e.objects[0]: e.variants[which % len(e.variants)].source for e in exercises if e.variants}
         made.append((f"right in another way ({which + 1})", sheet(right | others)))
-    made += [(", ".join(known), sheet(right | answers)) for known, answers in deal_mistakes(exercises, MISTAKEN)]
+    made += [(", ".join(known), sheet(right | answers)) for known, answers in deal_mistakes(exercises)]
     half = dict(list(right.items())[: (len(right) + 1) // 2])
     made += [
         ("half finished, no essay", Sheet(released).answer(half)),
@@ -125,20 +124,15 @@ def sheets(released: NotebookNode, source: NotebookNode, exercises: list[Exercis
     return [*whole, ("a file cut short", whole[1][1][: len(whole[1][1]) // 3])]
 
 
-def deal_mistakes(exercises: list[Exercise], students: int) -> list[tuple[list[str], dict[str, str]]]:
-    """Every known mistake dealt out to so many students, at most one an exercise to each: names and answers."""
-    hands: list[tuple[list[str], dict[str, str]]] = [([], {}) for _ in range(students)]
-    turn = 0
+def deal_mistakes(exercises: list[Exercise]) -> list[tuple[list[str], dict[str, str]]]:
+    """Every known mistake dealt out to as few students as will do, at most one an exercise to each."""
+    hands: list[tuple[list[str], dict[str, str]]] = [([], {}) for _ in range(max(len(e.mistakes) for e in exercises))]
+    # Each exercise goes on where the one before ended, so that the hands are of even size.
+    turns = itertools.cycle(hands)
     for exercise in exercises:
-        for mistake in exercise.mistakes:
-            free = [(turn + i) % students for i in range(students)]
-            taker = next((i for i in free if exercise.objects[0] not in hands[i][1]), None)
-            if taker is None:  # more mistakes than students: another one joins
-                hands.append(([], {}))
-                taker = len(hands) - 1
-            hands[taker][0].append(f"{exercise.name}: {mistake.name}")
-            hands[taker][1][exercise.objects[0]] = mistake.source
-            turn = taker + 1
+        for mistake, (names, answers) in zip(exercise.mistakes, turns, strict=False):
+            names.append(f"{exercise.name}: {mistake.name}")
+            answers[exercise.objects[0]] = mistake.source
     return [hand for hand in hands if hand[0]]
 
 

@@ -10,12 +10,12 @@ from autograder.course import CourseError
 from autograder.grading.report import Row
 from autograder.grading.state import GRADED
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 def safe(value: object) -> object:
     """A cell's value: numbers as they are; text that a spreadsheet would take for a formula behind a '."""
-    if isinstance(value, str) and value.lstrip(" ").startswith(FORMULA):
+    if isinstance(value, str) and (value.lstrip().startswith(FORMULA) or value[:1] in ("\t", "\r", "\n")):
         return "'" + value
     return value
 

@@ -120,8 +120,8 @@ def restore(cells: list[NotebookNode], trusted: dict[str, TrustedCell]) -> tuple
     """Rebuild a submission's cells; returns them and, in sentences, what had to be put right.
 
     Known cells get their trusted metadata and type, locked ones their source. Of copies of one cell the last
-    counts, as it does for Python. Missing test cells are added after their solution or at the end. Missing
-    solution cells are not: the answer may stand in a cell that lost its metadata.
+    counts, as it does for Python. Missing test cells are added after their solution or at the end, missing locked
+    ones at the top. Missing solution cells are not: the answer may stand in a cell that lost its metadata.
     """
     notes: list[str] = []
     names = known_names(cells, trusted)
@@ -141,10 +141,10 @@ def restore(cells: list[NotebookNode], trusted: dict[str, TrustedCell]) -> tuple
             notes.append(f"the cell '{name}' had become {cell.cell_type}; it was made {known.cell_type} again")
         rebuilt.append(build(known, known.source if known.locked else cell.source))
     for name, known in trusted.items():
-        if name in last or not known.grade:
+        if name in last or not (known.grade or known.locked):
             continue
         notes.append(f"the cell '{name}' was missing; it was put back")
-        at = position_after(rebuilt, name.removesuffix("-check"))
+        at = position_after(rebuilt, name.removesuffix("-check")) if known.grade else 0
         rebuilt.insert(at, build(known, DELETED_ANSWER if known.solution else known.source))
     for index, cell in enumerate(rebuilt):
         cell["id"] = f"cell-{index}"
@@ -152,11 +152,11 @@ def restore(cells: list[NotebookNode], trusted: dict[str, TrustedCell]) -> tuple
 
 
 def known_names(cells: list[NotebookNode], trusted: dict[str, TrustedCell]) -> list[str | None]:
-    """For each cell the trusted cell it is: by its id or, where an editor dropped that, by a test's very text."""
-    tests = {cell.source.strip(): name for name, cell in trusted.items() if cell.grade and not cell.solution}
+    """For each cell the trusted cell it is: by its id or, where an editor dropped that, by a locked text."""
+    locked = {cell.source.strip(): name for name, cell in trusted.items() if cell.locked}
     names = [name if (name := grade_id(cell)) in trusted else None for cell in cells]
     for index, cell in enumerate(cells):
-        name = tests.get(cell.source.strip())
+        name = locked.get(cell.source.strip())
         if names[index] is None and cell.cell_type == "code" and name and name not in names:
             names[index] = name
     return names

@@ -18,6 +18,9 @@ import psutil
 from autograder.course import Course, put_environment_on_path
 
 TRIES = 4
+FAULT = "the check itself failed"
+# What a test cell may end in by the student's doing: nothing was defined, or it took too long.
+STUDENTS_ERRORS = {"NameError", "CellTimeoutError", "KeyboardInterrupt"}
 LOCKED = "another program kept the gradebook locked; grade again"
 
 
@@ -146,7 +149,11 @@ def work(pipe: Connection, course: Course, assignment: str, seed: str, log: str)
             return
         started = time.monotonic()
         problem, text = grade_one(course, student, assignment)
-        pipe.send(Done(student, problem, text, time.monotonic() - started, again=problem == LOCKED))
+        pipe.send(
+            Done(
+                student, problem, text, time.monotonic() - started, again=problem == LOCKED or problem.startswith(FAULT)
+            )
+        )
 
 
 def grade_one(course: Course, student: str, assignment: str) -> tuple[str, str]:
@@ -161,12 +168,33 @@ def grade_one(course: Course, student: str, assignment: str) -> tuple[str, str]:
         result = capture_log(converter)
         text = result.get("log", "") + result.get("error", "")
         if result["success"]:
-            return "", text
+            fault = check_fault(course.autograded(student, assignment) / f"{assignment}.ipynb")
+            if fault:
+                remove_half_made(course, student, assignment)
+            return fault, text
         remove_half_made(course, student, assignment)
         if "database is locked" not in text:
             break
         time.sleep(2.0**attempt)
     return explain(text), text
+
+
+def check_fault(path: Path) -> str:
+    """A sentence if a check of an autograded notebook raised, or "".
+
+    A check catches whatever student code raises, so an error of its own is a fault of the grader, which must not
+    become the zero that nbgrader made of it.
+    """
+    import nbformat
+
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("grade"):
+            for output in cell.outputs:
+                if output.output_type == "error" and output.ename not in STUDENTS_ERRORS:
+                    return (
+                        f"{FAULT} in '{cell.metadata['nbgrader']['grade_id']}': {output.ename}: {output.evalue[:200]}"
+                    )
+    return ""
 
 
 def explain(log: str) -> str:

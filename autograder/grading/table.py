@@ -12,7 +12,7 @@ def as_text(rows: list[Row], width: int = 120) -> str:
     """Students by questions with points, then the reasons for what is missing, then a summary line."""
     graded = [row for row in rows if row.status == GRADED]
     questions = list(dict.fromkeys(name for row in graded for name in row.marks))
-    lines = heading(questions, graded) if graded else []
+    lines = heading(questions, graded, width) if graded else []
     name_width = max([len("student"), *(len(row.student) for row in rows)])
     if graded:
         head = "".join(f"{number:>6}" for number in range(1, len(questions) + 1))
@@ -27,10 +27,14 @@ def as_text(rows: list[Row], width: int = 120) -> str:
     return "\n".join(lines)
 
 
-def heading(questions: list[str], graded: list[Row]) -> list[str]:
+def heading(questions: list[str], graded: list[Row], width: int) -> list[str]:
     most = {name: mark.max_points for row in graded for name, mark in row.marks.items()}
-    legend = [f"{number} {name} ({most[name]:g})" for number, name in enumerate(questions, 1)]
-    return [*textwrap.wrap(",  ".join(legend), 110), ""]
+    # A no-break space keeps a question's number, name and points on one line.
+    legend = [
+        f"{number}\N{NO-BREAK SPACE}{name}\N{NO-BREAK SPACE}({most[name]:g})"
+        for number, name in enumerate(questions, 1)
+    ]
+    return [*(line.replace("\N{NO-BREAK SPACE}", " ") for line in textwrap.wrap(",  ".join(legend), width)), ""]
 
 
 def points(row: Row, name: str) -> str:
