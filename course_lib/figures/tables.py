@@ -1,6 +1,7 @@
 """A small table of results for a page: plain HTML with a caption, plain text elsewhere."""
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from numbers import Real
 
@@ -8,9 +9,9 @@ from numbers import Real
 class Table:
     """Show rows that share their columns; fractions are written with `digits` significant digits.
 
-    Each row maps column names to cells, in the order of the first row; integers and words are shown as
-    they are, None as a dash. `decimals` asks for that many digits after the point instead. Raises
-    ValueError if there is no row or rows differ in their columns.
+    Each row maps column names to cells, in the order of the first row; integers and words are shown as they
+    are, None as a dash. `decimals` asks for that many digits after the point instead; backticks in the
+    caption mark code. Raises ValueError if there is no row or rows differ in their columns.
     """
 
     def __init__(
@@ -27,9 +28,10 @@ class Table:
 
     def _repr_html_(self) -> str:
         head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.columns)
+        caption = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.caption))
         body = "".join(f"<tr>{self._row(cells)}</tr>" for cells in self.cells)
         return (
-            f'<div class="result-table"><table class="table"><caption>{html.escape(self.caption)}</caption>'
+            f'<div class="result-table"><table class="table"><caption>{caption}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         )
 

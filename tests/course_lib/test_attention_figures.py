@@ -52,8 +52,8 @@ def test_a_table_writes_numbers_as_a_reader_wants_them():
 
 
 def test_a_table_is_a_table_for_a_screen_reader_and_escapes_its_words():
-    html = Table([{"<name>": "a & b", "value": 1.5}], "Results of < 1 s")._repr_html_()
-    assert "<caption>Results of &lt; 1 s</caption>" in html
+    html = Table([{"<name>": "a & b", "value": 1.5}], "Results of < 1 s by `make <it>`")._repr_html_()
+    assert "<caption>Results of &lt; 1 s by <code>make &lt;it&gt;</code></caption>" in html
     assert '<th scope="col">&lt;name&gt;</th>' in html and '<th scope="row">a &amp; b</th>' in html
 
 
