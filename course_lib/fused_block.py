@@ -1,0 +1,107 @@
+"""The block of decoders and encoders: parts and names of `TransformerBlock`, made to be fast."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from course_lib.attention import MultiHeadAttention, TransformerBlock, merge_heads, split_heads
+from course_lib.kv_cache import KVCache
+
+
+def causal_mask(n: int, past: int = 0, device: torch.device | str | None = None) -> Tensor:
+    """Let each of n new tokens attend to all `past` ones, to the new ones before it, and to itself.
+
+    Shape: -> boolean [n past+n], True where token past+i may attend to token j, that is j <= past + i.
+    Raises ValueError if n or past is negative.
+    """
+    if n < 0 or past < 0:
+        raise ValueError(f"Numbers of tokens cannot be negative, but n is {n} and past is {past}.")
+    return torch.ones(n, past + n, dtype=torch.bool, device=device).tril(past)
+
+
+def self_attention(
+    attn: MultiHeadAttention,
+    x: Tensor,
+    mask: Tensor | None = None,
+    causal: bool = True,
+    cache: KVCache | None = None,
+    layer: int = 0,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Let tokens attend to each other, and to those in `cache`, with the weights of `attn`.
+
+    Shapes: x [b n d], mask [... n past+n] broadcasting to [b h n past+n] -> [b n d]. A mask replaces the
+    causal one and must leave each query a key. `dropout` is the probability of dropping a weight.
+    """
+    n = x.shape[1]
+    q, k, v = _project(attn, x)
+    if cache is not None:
+        k, v = cache.append(layer, k, v)
+    past = k.shape[2] - n
+    if mask is None and causal and past > 0 and n > 1:
+        mask = causal_mask(n, past, x.device)
+    # the kernel's own causal mask costs nothing; a single newest token may see all there is
+    in_kernel = mask is None and causal and n > 1
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=in_kernel)
+    return attn.out(merge_heads(out))
+
+
+class FusedBlock(TransformerBlock):
+    """A pre-norm Transformer block with fused norm and attention, optional causality, cache and dropout.
+
+    Parameters, their names and, without dropout, results are those of `TransformerBlock` (with the causal
+    mask if `causal`). `gelu` is "erf", or "tanh" for GPT-2's approximation; `dropout` acts on attention
+    weights and on both branches before they are added (Radford et al. 2019).
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        mlp_ratio: float = 4,
+        causal: bool = True,
+        gelu: str = "erf",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(dim, heads, mlp_ratio)
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.mlp[1] = activation(gelu)
+        self.causal = causal
+        self.dropout = dropout
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, cache: KVCache | None = None, layer: int = 0
+    ) -> Tensor:
+        """Shapes: x [b n d], mask as for `self_attention` -> [b n d]."""
+        rate = self.dropout if self.training else 0.0
+        seen = self_attention(self.attn, self.norm1(x), mask, self.causal, cache, layer, rate)
+        x = x + (F.dropout(seen, rate) if rate else seen)
+        changed = self.mlp(self.norm2(x))
+        return x + (F.dropout(changed, rate) if rate else changed)
+
+
+def activation(gelu: str) -> nn.GELU:
+    """Make the GELU called "erf" (Hendrycks and Gimpel 2016) or its "tanh" approximation (GPT-2)."""
+    if gelu not in ("erf", "tanh"):
+        raise ValueError(f'gelu is "erf" or "tanh", not {gelu!r}.')
+    return nn.GELU(approximate="tanh" if gelu == "tanh" else "none")
+
+
+def draw_weights(model: nn.Module, depth: int, std: float = 0.02) -> None:
+    """Draw all Linear and Embedding weights from N(0, std²) and set biases to zero, in place.
+
+    The last layers of all residual branches (`out`, and each MLP's second Linear) get std / √(2 depth), so
+    that the stream's variance does not grow with depth. Source: Radford et al. 2019, section 2.3.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            last = name.endswith((".out", ".mlp.2"))
+            nn.init.normal_(module.weight, std=std / (2 * depth) ** 0.5 if last else std)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def _project(attn: MultiHeadAttention, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    layers = (attn.query, attn.key, attn.value)
+    q, k, v = (split_heads(layer(x), attn.heads) for layer in layers)
+    return q, k, v

@@ -1,0 +1,1 @@
+"""Published weights of other libraries, converted to the names of this course."""
