@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,16 @@ from autograder.course import Course
 from autograder.release import release
 
 
-@pytest.fixture
-def course(tmp_path: Path) -> Course:
-    """A new course folder with the small assignment released into it."""
-    made = Course.at(tmp_path / "course")
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    """A course folder with the small assignment released into it; not to be changed."""
+    made = Course.at(tmp_path_factory.mktemp("released") / "course")
     release(made, SOURCES / "attention.md")
     return made
+
+
+@pytest.fixture
+def course(released: Course, tmp_path: Path) -> Course:
+    """A course folder of one's own with the small assignment released into it."""
+    shutil.copytree(released.root, tmp_path / "course")
+    return Course.at(tmp_path / "course")

@@ -10,7 +10,7 @@ from autograder.release import gradebook_cells, read_source, release, sources
 SOURCE = SOURCES / "attention.md"
 
 
-def released(course: Course) -> nbformat.NotebookNode:
+def notebook(course: Course) -> nbformat.NotebookNode:
     return nbformat.read(course.release("attention") / "attention.ipynb", as_version=4)
 
 
@@ -28,11 +28,11 @@ def test_two_releases_are_equal_to_the_byte(course: Course, tmp_path) -> None:
     release(other, SOURCE)
     name = "attention/attention.ipynb"
     assert (course.root / "release" / name).read_bytes() == (other.root / "release" / name).read_bytes()
-    assert [c["id"] for c in released(course).cells][:4] == ["start-text-1", "imports", "imports-text-1", "softmax"]
+    assert [c["id"] for c in notebook(course).cells][:4] == ["start-text-1", "imports", "imports-text-1", "softmax"]
 
 
 def test_added_text_moves_no_other_id(course: Course, tmp_path) -> None:
-    before = {c.source: c["id"] for c in released(course).cells}
+    before = {c.source: c["id"] for c in notebook(course).cells}
     changed = read_source(rewritten(tmp_path, "# A small assignment", "New text.\n\n+++\n\n# A small assignment"))
     after = {c.source: c["id"] for c in changed.cells}
     shared = [s for s in before if s in after and not s.startswith("# A small")]
@@ -43,7 +43,7 @@ def test_students_get_stubs_and_no_solutions(course: Course) -> None:
     text = (course.release("attention") / "attention.ipynb").read_text()
     for secret in ("BEGIN", "END SOLUTION", "MARK SCHEME", "shifted", "the shift cancels", "b n (h d)"):
         assert secret not in text
-    stub = next(c for c in released(course).cells if c["id"] == "split_heads").source
+    stub = next(c for c in notebook(course).cells if c["id"] == "split_heads").source
     assert stub.count("raise NotImplementedError(") == 2 and stub.count("YOUR CODE HERE") == 2
     compile(stub, "stub", "exec")
 
