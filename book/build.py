@@ -107,9 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     preexecute.prepare_environment()
     package = find_spec("course_lib")
     if package is None or package.origin is None:
-        return fail(
-            "The book cannot be built:", ["The package course_lib is not installed: run `pip install -e .`"]
-        )
+        return fail("The book cannot be built:", ["The package course_lib is not installed: run `pip install -e .`"])
     # what chapters import, and the results of long experiments that they read
     sources = [Path(package.origin).parent, BOOK / "results"]
     outcomes = preexecute.fill_cache(BOOK, sources=sources, jobs=options.jobs, fresh=options.fresh)

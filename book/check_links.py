@@ -79,9 +79,7 @@ def check_book(root: Path) -> Report:
                 target = (file.parent / unquote(parts.path)).resolve() if parts.path else file
                 if not target.is_file():
                     faults.append(f"{name}: there is no file {address}")
-                elif (
-                    parts.fragment and target in pages and unquote(parts.fragment) not in pages[target][0].ids
-                ):
+                elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target][0].ids:
                     faults.append(f"{name}: there is no anchor {address}")
         for source, alt in page.images:
             decorative = "_static/images/logo" in source  # of the launch buttons, which have names
@@ -103,8 +101,5 @@ def check_book(root: Path) -> Report:
 
 if __name__ == "__main__":
     report = check_book(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "_build" / "html")
-    print(
-        "\n".join(report.faults)
-        or f"{report.pages} pages: every internal link, file and description is there."
-    )
+    print("\n".join(report.faults) or f"{report.pages} pages: every internal link, file and description is there.")
     sys.exit(bool(report.faults))

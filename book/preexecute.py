@@ -103,7 +103,10 @@ def execute(name: str, notebook: NotebookNode, *, folder: Path, timeout: int, lo
     """
     start = time.monotonic()
     error = ""
-    client = NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": str(folder)}})
+    # times would be stored as cell metadata, and those are part of what the cache looks a notebook up by
+    client = NotebookClient(
+        notebook, timeout=timeout, record_timing=False, resources={"metadata": {"path": str(folder)}}
+    )
     try:
         with log.open("a") as stderr:
             client.execute(stderr=stderr)
@@ -154,9 +157,7 @@ def fill_cache(
     # a thread only waits for its notebook's kernel, which is a process of its own
     with ThreadPoolExecutor(jobs) as pool:
         runs = {
-            pool.submit(
-                execute, name, todo[name], folder=(book / name).parent, timeout=timeout, log=log
-            ): name
+            pool.submit(execute, name, todo[name], folder=(book / name).parent, timeout=timeout, log=log): name
             for name in order
         }
         for run in as_completed(runs):

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import axe_playwright_python
 import pytest
-from conftest import settle, watched
 from playwright.sync_api import Browser
-from test_pages import PAGES
+from watching import PAGES, settle, watched
 
 pytestmark = pytest.mark.browser
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()

@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import settle, watched
 from playwright.sync_api import Browser
-from sphinx_external_toc.parsing import parse_toc_yaml
+from watching import PAGES, settle, watched
 
 pytestmark = pytest.mark.browser
-TOC = Path(__file__).resolve().parents[2] / "book" / "_toc.yml"
-PAGES = [*parse_toc_yaml(TOC), "search"]
 
 
 @pytest.fixture(params=["server", "disk"])
@@ -79,7 +76,7 @@ def test_chapter_offers_its_notebook(browser: Browser, served: str) -> None:
     with watched(browser, accept_downloads=True) as (context, _):
         page = context.new_page()
         page.goto(f"{served}chapters/attention.html")
-        link = page.locator("a.btn-download-source-button[href$='.ipynb']")
+        link = page.locator("a.btn-download-notebook-button[href$='.ipynb']")
         assert link.count() == 1
         response = context.request.get(page.evaluate("(a) => a.href", link.element_handle()))
         cells = response.json()["cells"]

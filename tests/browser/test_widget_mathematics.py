@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import watched
 from playwright.sync_api import Browser
 from spelling import spelled
 from torch.testing import assert_close
+from watching import watched
 
 from course_lib.attention import attend, gram_attention
 from course_lib.widgets import AttentionPlane, GramClusters, MaskedAttentionMap

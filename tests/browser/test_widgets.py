@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import settle, watched
 from playwright.sync_api import Browser, Locator, Page
 from spelling import spelled
+from watching import settle, watched
 
 from course_lib.attention import attend, gram_attention
 from course_lib.widgets import AttentionPlane, GramClusters, MaskedAttentionMap
@@ -34,9 +34,7 @@ def expect_plane(page: Page, widget: AttentionPlane, **changed: object) -> None:
     keys = torch.tensor([point(k) for k in page.locator(".cw-key").all()])
     values = torch.tensor(widget.value_points)
     undo = 1.0 if state["scaled"] else 2**0.5
-    output, weights = attend(
-        query * undo / state["temperature"], keys, values, torch.tensor([state["allowed"]])
-    )
+    output, weights = attend(query * undo / state["temperature"], keys, values, torch.tensor([state["allowed"]]))
     shown = torch.tensor([number(t) for t in page.locator(".cw-number").all_inner_texts()])
     torch.testing.assert_close(shown, weights[0], atol=SHOWN, rtol=0)
     place = page.locator(".cw-status").inner_text().split("output (")[1]
@@ -82,9 +80,7 @@ def test_plane_by_pointer(alone) -> None:
     after = point(page.locator(".cw-query"))
     assert after[0] < before[0] - 0.5 and after[1] < before[1] - 0.3
     drag(page, page.locator(".cw-key").nth(2), 500, -500)
-    assert point(page.locator(".cw-key").nth(2)) == [3, 3], (
-        "a point dragged out of the plane stays at its edge"
-    )
+    assert point(page.locator(".cw-key").nth(2)) == [3, 3], "a point dragged out of the plane stays at its edge"
     expect_plane(page, widget)
     page.locator(".cw-scaled").click()
     expect_plane(page, widget, scaled=False)
@@ -179,9 +175,7 @@ def test_gram_steps(alone) -> None:
     page = alone(widget)
 
     def shown() -> torch.Tensor:
-        dots = page.locator(".cw-dot").evaluate_all(
-            "(dots) => dots.map((d) => d.dataset.point.split(',').map(Number))"
-        )
+        dots = page.locator(".cw-dot").evaluate_all("(dots) => dots.map((d) => d.dataset.point.split(',').map(Number))")
         return torch.tensor(dots, dtype=torch.float64)
 
     status = page.locator(".cw-status")
