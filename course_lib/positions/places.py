@@ -53,9 +53,11 @@ class PlaceVectors(nn.Module):
             return tokens + self._learned(size)
         places = grid_places(size, tokens.device)  # [n axes]
         if self.kind == "fourier":
+            places = places.to(torch.promote_types(places.dtype, self.waves.dtype))
             extent = torch.tensor(size if len(size) == 2 else self.size, device=tokens.device)
             middles = (2 * places + 1) / extent - 1
-            return tokens + self.proj(fourier_features(middles.to(self.waves.dtype), self.waves))
+            features = fourier_features(middles, self.waves.to(middles.dtype))
+            return tokens + self.proj(features.to(self.waves.dtype))
         if self.kind == "sinusoidal":
             places = torch.arange(len(places), device=tokens.device)[:, None]
         angles = wave_angles(places, tokens.shape[-1] // places.shape[1], self.base)  # [n axes pairs]

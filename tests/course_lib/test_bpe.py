@@ -65,8 +65,7 @@ def test_merge_pair_equals_the_plain_rule(ids, a, b):
 
 
 def test_training_by_hand():
-    # "aaabdaaabac": aa counts 4 (overlapping runs count at every place), then X=aa: "XabdXabac", where aX does
-    # not occur and Xa, ab tie at 2: the largest pair wins
+    # aa counts 4, since overlapping runs count at every place; then, in "XabdXabac", Xa and ab tie at 2
     merges = train_bpe(b"aaabdaaabac", 3)
     assert merges == {(97, 97): 256, (256, 97): 257, (257, 98): 258}
     assert train_bpe(b"abab", 1) == {(97, 98): 256}
