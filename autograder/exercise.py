@@ -51,6 +51,13 @@ class Draw:
         """``count`` pairwise different sizes from ``low`` to ``high``: no axis can be taken for another."""
         return (torch.randperm(high - low + 1, generator=self.generator)[:count] + low).tolist()
 
+    def sizes_and_heads(self, count: int, low: int = 2, high: int = 7) -> list[int]:
+        """``count`` sizes, then heads and a head's width: all different, and different from heads * width too."""
+        while True:
+            *sizes, heads, width = self.sizes(count + 2, low, high)
+            if heads * width not in sizes:
+                return [*sizes, heads, width]
+
     def permutation(self, n: int) -> Tensor:
         """A random order of n things."""
         return torch.randperm(n, generator=self.generator)

@@ -32,26 +32,18 @@ def merge(x: Tensor) -> Tensor:
     return out
 
 
-def sizes(draw: Draw) -> tuple[int, int, int, int, int]:
-    """b, heads, n, width and d = heads * width, all different; every axis is at least 2."""
-    while True:
-        b, heads, n, width = draw.sizes(4)
-        if heads * width not in (b, n):
-            return b, heads, n, width, heads * width
-
-
 @EXERCISE.case(points=1.5, cause="unfold d into (heads, width) first, then swap the token axis and the head axis.")
 def split_alone(draw: Draw, plan: Plan) -> None:
     """split_heads: each head gets its own run of neighbouring channels"""
-    b, heads, n, _, d = sizes(draw)
-    x = draw.normal(b, n, d)
+    b, n, heads, width = draw.sizes_and_heads(2)
+    x = draw.normal(b, n, heads * width)
     plan.expect(plan.call(x, heads, which=SPLIT), split(x, heads), f"split_heads(x, {heads})")
 
 
 @EXERCISE.case(points=1.5, cause="swap the head axis and the token axis first, then fold (heads, width) into one.")
 def merge_alone(draw: Draw, plan: Plan) -> None:
     """merge_heads: the heads of a token side by side, in order"""
-    b, heads, n, width, _ = sizes(draw)
+    b, n, heads, width = draw.sizes_and_heads(2)
     x = draw.normal(b, heads, n, width)
     plan.expect(plan.call(x, which=MERGE), merge(x), "merge_heads(x)")
 
@@ -59,9 +51,9 @@ def merge_alone(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=0.5, cause="merge_heads must undo exactly what split_heads does.")
 def there_and_back(draw: Draw, plan: Plan) -> None:
     """merge_heads undoes split_heads: for one head, for some, for as many as channels"""
-    b, heads, n, _, d = sizes(draw)
-    x = draw.normal(b, n, d)
-    for count in (heads, 1, d):
+    b, n, heads, width = draw.sizes_and_heads(2)
+    x = draw.normal(b, n, heads * width)
+    for count in (heads, 1, heads * width):
         back = plan.call(plan.call(x, count, which=SPLIT), which=MERGE)
         plan.expect(back, x, f"merge_heads(split_heads(x, {count}))")
 
@@ -71,8 +63,8 @@ def there_and_back(draw: Draw, plan: Plan) -> None:
 )
 def out_of_order_in_memory(draw: Draw, plan: Plan) -> None:
     """Tensors whose entries do not lie in order in memory, such as a transposed one"""
-    b, heads, n, width, d = sizes(draw)
-    x = draw.normal(b, d, n)
+    b, n, heads, width = draw.sizes_and_heads(2)
+    x = draw.normal(b, heads * width, n)
     turned = plan.call(1, 2, on=plan.put(x), method="transpose")
     plan.expect(plan.call(turned, heads, which=SPLIT), split(x.mT, heads), f"split_heads(x.transpose(1, 2), {heads})")
     x = draw.normal(b, heads, width, n)
@@ -83,8 +75,9 @@ def out_of_order_in_memory(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="only move entries: keep the dtype, leave the input alone, and let gradients through.")
 def contract(draw: Draw, plan: Plan) -> None:
     """float64 stays float64, inputs stay as they were, gradients find their way back"""
-    b, heads, n, width, d = sizes(draw)
-    whole, parts = (draw.normal(*shape, dtype=torch.float64) for shape in ((b, n, d), (b, heads, n, width)))
+    b, n, heads, width = draw.sizes_and_heads(2)
+    whole = draw.normal(b, n, heads * width, dtype=torch.float64)
+    parts = draw.normal(b, heads, n, width, dtype=torch.float64)
     x, y = plan.put(whole), plan.put(parts)
     plan.expect(plan.call(x, heads, which=SPLIT), split(whole, heads), "split_heads of float64 tokens")
     plan.expect(plan.call(y, which=MERGE), merge(parts), "merge_heads of float64 heads")
