@@ -150,7 +150,7 @@ def step(command, file, log, total):
             )
         elif large:
             show("downloading {} ({})".format(*large.groups()), True)
-        elif line.startswith("Installing collected packages"):
+        elif line.startswith("Installing collected packages") and "," in line:
             show(f"unpacking {line.count(',') + 1} packages, a minute or two", True)
     failed = process.wait()
     if sys.stderr.isatty():

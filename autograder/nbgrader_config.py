@@ -26,7 +26,7 @@ def configure(c, root: str | Path) -> None:
     )
 
     from autograder.course import put_environment_on_path
-    from autograder.grading.prepare import QuietTests, RestoreCells
+    from autograder.grading.restore import QuietTests, RestoreCells
 
     put_environment_on_path()
     root = Path(root).resolve()

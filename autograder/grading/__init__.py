@@ -1,1 +1,1 @@
-"""The way of a submission, one file a step: collect, prepare, run, write (into tables and pages), export."""
+"""The way of a submission, one file a step: collect, prepare, run, report, feedback, export; `grade` walks it."""

@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 
 from autograder.course import Course, CourseError
 from autograder.grading import state as states
-from autograder.grading.prepare import Unreadable, inspect, trusted_cells
+from autograder.grading.collect import kept_aside
+from autograder.grading.prepare import Unreadable, inspect
+from autograder.grading.restore import trusted_cells
 from autograder.grading.run import run
 from autograder.grading.state import ASIDE, GRADED, Entry
 
@@ -53,6 +55,10 @@ def grade(
     began = time.monotonic()
     everyone = {p.parent.name for p in course.root.glob(f"submitted/*/{assignment}")}
     chosen = sorted(set(students) or everyone)
+    if not everyone and not kept_aside(course, assignment):
+        raise CourseError(
+            f"Nobody has handed in '{assignment}' yet. Bring notebooks in with `autograder collect {assignment} PATH`."
+        )
     if missing := sorted(set(chosen) - everyone):
         raise CourseError(f"Nothing of '{assignment}' was handed in by: {', '.join(missing)}.")
     state = states.read_state(course, assignment)

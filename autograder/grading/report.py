@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 
 from autograder.course import Course
 from autograder.grading.collect import kept_aside
-from autograder.grading.prepare import RESULT
+from autograder.grading.restore import RESULT
 from autograder.grading.state import ASIDE, GRADED, read_state
 
 WAITING = "not graded yet"

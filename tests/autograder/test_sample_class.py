@@ -7,6 +7,7 @@ import pytest
 
 from autograder import checks
 from autograder.course import SOLUTIONS, Course
+from autograder.everything import farewell, real_students
 from autograder.grading.collect import collect, safe_id
 from autograder.release import release
 from autograder.sample_class import deal_mistakes, hand_in, sheets, student_names
@@ -76,3 +77,13 @@ def test_everyone_has_a_name_of_their_own_that_survives_collecting(course: Cours
     results = collect(course, "attention", [hand_in(course, "attention")])
     assert sorted(r.student for r in results) == sorted(student_names(len(results)))
     assert sum(bool(r.problem) for r in results) == 1
+
+
+def test_made_up_students_never_get_among_real_ones(course: Course, tmp_path) -> None:
+    collect(course, "attention", [hand_in(course, "attention")])
+    assert real_students(course) == []
+    other = Course.at(tmp_path / "real")
+    other.submitted("a-real-one", "attention").mkdir(parents=True)
+    assert real_students(other) == ["a-real-one"]
+    assert "feedback" in farewell(other, 1.0, sample=True).split("Type next")[0]
+    assert "feedback" not in farewell(other, 1.0, sample=False).split("Type next")[0]
