@@ -28,10 +28,13 @@ class Table:
 
     def _repr_html_(self) -> str:
         head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.columns)
+        label = html.escape(self.caption.replace("`", ""), quote=True)
         caption = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.caption))
         body = "".join(f"<tr>{self._row(cells)}</tr>" for cells in self.cells)
+        # a wide table scrolls sideways on a phone, and must be reachable by keyboard to do so
         return (
-            f'<div class="result-table"><table class="table"><caption>{caption}</caption>'
+            f'<div class="result-table" role="region" tabindex="0" aria-label="{label}">'
+            f'<table class="table"><caption>{caption}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         )
 
