@@ -94,9 +94,7 @@ def test_attend_equals_a_loop_over_queries_and_keys():
     expected = torch.zeros(N, 6, dtype=torch.float64)
     for i in range(N):
         allowed = [j for j in range(M) if mask[i, j]]
-        powers = [
-            math.exp(sum(float(a * b) for a, b in zip(q[i], k[j], strict=True)) / E**0.5) for j in allowed
-        ]
+        powers = [math.exp(sum(float(a * b) for a, b in zip(q[i], k[j], strict=True)) / E**0.5) for j in allowed]
         for power, j in zip(powers, allowed, strict=True):
             expected[i] += power / sum(powers) * v[j]
     torch.testing.assert_close(attend(q, k, v, mask)[0], expected)
@@ -220,9 +218,7 @@ def test_block_equals_torchs_encoder_layer(device, redraw, masked, ratio):
         return [p for part in block_parts for p in part.parameters()]
 
     assert_same(
-        values_and_gradients(
-            lambda t: ours(t, mask), [x], ends([ours.norm1, ours.norm2, ours.attn.out, ours.mlp])
-        ),
+        values_and_gradients(lambda t: ours(t, mask), [x], ends([ours.norm1, ours.norm2, ours.attn.out, ours.mlp])),
         values_and_gradients(
             lambda t: theirs(t, src_mask=hidden),
             [x],
