@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -72,6 +74,23 @@ def clear_stale_pages(*, fresh: bool) -> None:
     stamp.write_text(key)
 
 
+def forget_outdated_pages(executed: Iterable[str]) -> None:
+    """Make the page builder read a page again if its notebook has just been run or its text differs.
+
+    By itself it goes by the date of the text, which a changed library leaves as it was.
+    """
+    stamp = OUT / "pages.json"
+    before = json.loads(stamp.read_text()) if stamp.exists() else {}
+    now = {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in preexecute.page_files(BOOK).items()
+        if path is not None
+    }
+    for name in {*executed, *(n for n in now if before.get(n) != now[n])}:
+        (OUT / ".doctrees" / f"{name}.doctree").unlink(missing_ok=True)
+    stamp.write_text(json.dumps(now))
+
+
 def write_pages() -> list[str]:
     """Run the page builder with every warning an error; its complaints, none if all went well."""
     # the engine has no callable entry of its own besides its command
@@ -115,6 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
         details = [f"\n{o.name}, after {o.seconds:.1f} s:\n{o.error}" for o in failed]
         return fail(f"{len(failed)} of {len(outcomes)} notebooks failed:", details)
     clear_stale_pages(fresh=options.fresh)
+    forget_outdated_pages(o.name for o in outcomes)
     print("Writing the pages.")
     if complaints := write_pages():
         return fail(f"The pages have faults ({OUT / 'build.log'} holds the whole log):", complaints)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import build
 import preexecute
@@ -122,6 +124,41 @@ def test_pages_are_written_anew_when_a_title_or_the_machinery_changes(book: Path
     (book / "_static" / "course.css").write_text("p { color: red }")
     keys.append(build.machinery_key())
     assert len(set(keys)) == 4
+
+
+def test_page_shows_what_the_changed_library_computes(book: Path, monkeypatch, capsys) -> None:
+    """The whole way, from a library's file to the written page, whose own text and date stay the same."""
+    use(book, monkeypatch)
+    library = book.parent / "library"
+    monkeypatch.setattr(build, "find_spec", lambda name: SimpleNamespace(origin=str(library / "__init__.py")))
+    (book / "_config.yml").write_text(
+        "title: Small\nonly_build_toc_files: true\n"
+        "execute: {execute_notebooks: cache, timeout: 30, exclude_patterns: []}\n"
+    )
+    (book / "one.md").write_text(page("One", "exec(open('../library/room.py').read())\nprint('x is', x)"))
+    # what a page loads from elsewhere without the book's own settings is no matter here
+    assert build.main(["--skip-checks"]) == 0, capsys.readouterr().err
+    written = book / "_build" / "html" / "one.html"
+    assert "x is 1" in written.read_text()
+    (library / "room.py").write_text("x = 2\n")
+    assert build.main(["--skip-checks"]) == 0, capsys.readouterr().err
+    assert "x is 2" in written.read_text()
+    # a text put back with its old date is read again all the same
+    text, date = (book / "two.md").read_text(), (book / "two.md").stat().st_mtime - 10_000
+    (book / "two.md").write_text(f"{text}\nOld words.\n")
+    os.utime(book / "two.md", (date, date))
+    assert build.main(["--skip-checks"]) == 0, capsys.readouterr().err
+    assert "Old words." in (book / "_build" / "html" / "two.html").read_text()
+
+
+def test_warning_fails_the_build(book: Path, monkeypatch, capsys) -> None:
+    use(book, monkeypatch)
+    (book / "_config.yml").write_text(
+        "only_build_toc_files: true\nexecute: {execute_notebooks: cache, timeout: 30, exclude_patterns: []}\n"
+    )
+    (book / "index.md").write_text("# Only text\n\nSee {doc}`nowhere`.\n")
+    assert build.main(["--skip-checks"]) == 1
+    assert "nowhere" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
