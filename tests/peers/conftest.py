@@ -1,8 +1,8 @@
 """Lets the other libraries be imported beside a torch that is built for the CPU alone.
 
-PyPI's torchvision is built for CUDA. Beside such a torch its compiled part cannot be loaded, and two operators
-that it then describes do not exist, so that timm and transformers fail to import. None of the tests here
-calls them: it is enough that they are declared.
+PyPI's torchvision is built for CUDA. Beside such a torch its compiled part cannot be loaded, and two
+operators that it then describes do not exist, so that timm and transformers fail to import. None of the
+tests here calls them: it is enough that they are declared.
 """
 
 import torch
