@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from course_lib.encoder_decoder import DecoderCache, EncoderDecoder
-from course_lib.generation import evaluating
+from course_lib.generation import at_least_float32, evaluating
 
 
 @torch.no_grad()
@@ -65,13 +65,13 @@ def beam_decode(
         last = source.new_full((b * beams, 1), start)
         texts = source.new_empty(b, beams, 0)
         # all beams begin alike: only the first may be continued, or they would stay alike
-        scores = torch.full((b, beams), -math.inf, device=device)
+        scores = at_least_float32(memory.new_full((b, beams), -math.inf))
         scores[:, 0] = 0.0
         lengths = torch.zeros(b, beams, device=device)
         ended = torch.zeros(b, beams, dtype=torch.bool, device=device)
         for _ in range(n):
             logits = model.decode(last, memory, mask, cache)[:, -1]
-            gains = logits.float().log_softmax(-1).view(b, beams, -1)  # [b k v]
+            gains = at_least_float32(logits).log_softmax(-1).view(b, beams, -1)  # [b k v]
             # an ended text has one continuation, at no cost
             gains = gains.masked_fill(ended[..., None], -math.inf)
             gains[..., end] = gains[..., end].masked_fill(ended, 0.0)

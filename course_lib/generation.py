@@ -23,7 +23,7 @@ def next_token_probs(
     zero. Raises ValueError for options out of range and for logits without a largest finite one.
     """
     _check_sampling(logits, temperature, top_k, top_p)
-    wide = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    wide = at_least_float32(logits)
     highest = wide.amax(-1, keepdim=True)
     if not highest.isfinite().all():
         raise ValueError("Each row of logits needs a finite largest one: found NaN, inf or only -inf.")
@@ -87,7 +87,7 @@ def generate(
             start = max(0, end - getattr(model, "block", end))
             seen = None if real is None else real[:, start:end]
             logits = _last_logits(model, text[:, start:end], seen, cache, moved=start > 0)
-            drawn = _draw(next_token_probs(logits.float(), **sampling), generator)
+            drawn = _draw(next_token_probs(at_least_float32(logits), **sampling), generator)
             if stop is not None:
                 drawn = drawn.masked_fill(stopped, stop)
                 stopped |= drawn == stop
@@ -112,6 +112,11 @@ def left_pad(
     lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
     mask = torch.arange(longest, device=device) >= (longest - lengths)[:, None]
     return torch.tensor(rows, device=device), mask
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Widen half precision, in which probabilities do not add up, to float32; leave the rest alone."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from course_lib.accounting import count_bytes, count_flops, count_parameters
 from course_lib.decoding import beam_decode, greedy_decode
 from course_lib.encoder_decoder import DecoderBlock, EncoderDecoder
 from course_lib.fused_block import FusedBlock, causal_mask, draw_weights
-from course_lib.generation import decode_step, generate, left_pad, next_token_probs
+from course_lib.generation import at_least_float32, decode_step, generate, left_pad, next_token_probs
 from course_lib.kv_cache import KVCache
 
 __all__ = [
@@ -53,8 +53,7 @@ def lm_loss(logits: Tensor, targets: Tensor, ignore_index: int = -100) -> Tensor
     if logits.shape[:-1] != targets.shape:
         shapes = f"{tuple(logits.shape)} and {tuple(targets.shape)}"
         raise ValueError(f"Logits [... v] and targets [...] do not fit: their shapes are {shapes}.")
-    flat = logits.reshape(-1, logits.shape[-1])
-    flat = flat.float() if flat.dtype in (torch.float16, torch.bfloat16) else flat
+    flat = at_least_float32(logits).reshape(-1, logits.shape[-1])
     total = F.cross_entropy(flat, targets.reshape(-1), ignore_index=ignore_index, reduction="sum")
     return total / (targets != ignore_index).sum().clamp(min=1)
 

@@ -1,4 +1,4 @@
-"""Sampling: laws of the next-token distribution, the cache against full passes, and what must be left alone."""
+"""Sampling: laws of the next-token distribution, the cache against full passes, what is left alone."""
 
 import math
 
@@ -248,7 +248,7 @@ def test_a_full_cache_says_so(redraw):
 def continue_by_hand(model, row: list[int], n: int, temperature: float, generator=None) -> list[int]:
     """One text at a time, everything read anew for each token."""
     for _ in range(n):
-        logits = model(torch.tensor([row[-BLOCK:]]))[0, -1].float()
+        logits = model(torch.tensor([row[-BLOCK:]]))[0, -1]
         if temperature == 0:
             row = [*row, int(logits.argmax())]
         else:
