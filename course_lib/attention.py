@@ -170,10 +170,10 @@ class TransformerBlock(nn.Module):
 def is_permutation_equivariant(f: Callable[[Tensor], Tensor], x: Tensor, tol: float = 1e-5) -> bool:
     """Test whether reordering the tokens before `f` equals reordering them after it.
 
-    Shapes: x [b n d], and f must keep b and n. Eight random orders are tried on `x` without touching the
-    global generator. From three tokens on none of them undoes itself: such an order would also pass
-    an `f` that applies the reverse reordering. `tol` is relative to the largest output
-    (absolute below 1). Raises ValueError for one token, which has only one order.
+    Shapes: x [b n d], and f must keep b and n. Eight random orders are tried on `x` without touching the global
+    generator. From three tokens on none of them undoes itself, since such an order cannot tell a reordering
+    from its reverse. `tol` is relative to the largest output (absolute below 1). Raises ValueError for one
+    token, which has only one order.
     """
     if x.ndim != 3 or x.shape[1] < 2:
         raise ValueError(f"Need tokens [b n d] with n of at least 2, but got the shape {tuple(x.shape)}.")
