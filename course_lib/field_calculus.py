@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 
-@torch.enable_grad()
 def gradient(y: Tensor, x: Tensor) -> Tensor:
     """Differentiate a scalar field with respect to the coordinates of each point.
 

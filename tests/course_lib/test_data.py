@@ -313,12 +313,12 @@ def test_records_are_complete_and_distinct():
         assert all(url.rsplit("/", 1)[1] == file.path.rsplit("/", 1)[1] for url in file.urls)
 
 
-@pytest.mark.parametrize("file", catalogued(), ids=lambda file: file.path)
-def test_real_files_where_a_cache_has_them(file):
-    path = Path(os.environ.get("COURSE_DATA", "/nonexistent")) / file.path
-    if not path.exists():
-        pytest.skip("COURSE_DATA has no copy of it")
-    assert damage(path, file) is None
+def test_real_files_where_a_cache_has_them():
+    folder = Path(os.environ.get("COURSE_DATA", "/nonexistent"))
+    present = [file for file in catalogued() if (folder / file.path).exists()]
+    if not present:
+        pytest.skip("COURSE_DATA names no folder with a file of the catalogue")
+    assert {file.path: damage(folder / file.path, file) for file in present} == {f.path: None for f in present}
 
 
 def test_importing_the_sets_imports_none_of_their_packages():
