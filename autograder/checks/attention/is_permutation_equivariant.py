@@ -95,12 +95,12 @@ def tolerance(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="return bool(...), and reorder a copy: x[:, order] makes one, x[:] = … does not.")
 def contract(draw: Draw, plan: Plan) -> None:
     """The answer is a Python bool, x stays as it was"""
-    b, n, d = draw.sizes(3, low=4, high=8)
+    b, n, d = draw.sizes(3, low=6, high=10)
     values = draw.normal(b, n, d)
-    x = plan.put(values)
-    plan.expect(plan.call(plan.function(["tanh"]), x), True, "f = tanh")
-    plan.expect(plan.call(plan.function(["mix", square(draw, n)]), x), False, "f = a fixed mixing of the tokens")
-    plan.expect(x, values, "x after the calls")
+    for want, op, name in ((True, ["tanh"], "tanh"), (False, ["mix", square(draw, n)], "a fixed mixing of the tokens")):
+        x = plan.put(values)
+        plan.expect(plan.call(plan.function(op), x), want, f"f = {name}")
+        plan.expect(x, values, "x after the call")
 
 
 @EXERCISE.variant

@@ -64,7 +64,7 @@ def one_head(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=2, cause="head i owns channels i*d/h to (i+1)*d/h; its scores are divided by sqrt(d/h).")
 def several_heads(draw: Draw, plan: Plan) -> None:
     """Self-attention with several heads"""
-    b, n, heads, width = draw.sizes(4)
+    b, n, heads, width = draw.sizes_and_heads(2)
     module, weights = make(draw, plan, heads, width)
     x = draw.normal(b, n, heads * width)
     plan.expect(plan.call(x, on=module), oracle(x, x, weights, heads).float(), "the output")
@@ -73,7 +73,7 @@ def several_heads(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="with a context, queries come from x, but keys and values from the context.")
 def cross(draw: Draw, plan: Plan) -> None:
     """Cross-attention to a context of another length"""
-    b, n, m, heads, width = draw.sizes(5)
+    b, n, m, heads, width = draw.sizes_and_heads(3)
     module, weights = make(draw, plan, heads, width)
     x, context = draw.normal(b, n, heads * width), draw.normal(b, m, heads * width)
     got = plan.call(x, context=context, on=module)
@@ -83,7 +83,7 @@ def cross(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="a mask [n m] is True where a query may attend, and holds for all items and heads.")
 def one_mask(draw: Draw, plan: Plan) -> None:
     """One mask [n m] for all items and heads"""
-    b, n, m, heads, width = draw.sizes(5)
+    b, n, m, heads, width = draw.sizes_and_heads(3)
     module, weights = make(draw, plan, heads, width)
     x, context, mask = draw.normal(b, n, heads * width), draw.normal(b, m, heads * width), draw.mask(n, m)
     got = plan.call(x, context=context, mask=mask, on=module)
@@ -93,7 +93,7 @@ def one_mask(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="a mask broadcasts to [b h n m]: this one has shape [b 1 n m].")
 def mask_per_item(draw: Draw, plan: Plan) -> None:
     """A mask of its own for each item, [b 1 n m]"""
-    b, n, m, heads, width = draw.sizes(5)
+    b, n, m, heads, width = draw.sizes_and_heads(3)
     module, weights = make(draw, plan, heads, width)
     x, context, mask = draw.normal(b, n, heads * width), draw.normal(b, m, heads * width), draw.mask(b, 1, n, m)
     got = plan.call(x, context=context, mask=mask, on=module)
@@ -103,7 +103,7 @@ def mask_per_item(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="softmax over nothing but -inf is NaN: such a query collects zeros, `out.bias` is left.")
 def nothing_to_attend_to(draw: Draw, plan: Plan) -> None:
     """A query that may attend to nothing"""
-    b, n, heads, width = draw.sizes(4, low=3)
+    b, n, heads, width = draw.sizes_and_heads(2, low=3)
     module, weights = make(draw, plan, heads, width)
     mask = draw.mask(n, n)
     mask[draw.integer(0, n - 1)] = False
@@ -122,7 +122,7 @@ def nothing_to_attend_to(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="four nn.Linear layers as attributes; nothing detached or random, x left as it was.")
 def contract(draw: Draw, plan: Plan) -> None:
     """Parameters are registered, gradients reach them, x stays as it was"""
-    b, n, m, heads, width = draw.sizes(5)
+    b, n, m, heads, width = draw.sizes_and_heads(3)
     module, weights = make(draw, plan, heads, width)
     plan.expect_parameters(module, list(weights), optional=OPTIONAL)
     values, context = draw.normal(b, n, heads * width), draw.normal(b, m, heads * width)

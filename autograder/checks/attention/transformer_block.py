@@ -52,7 +52,7 @@ def make(draw: Draw, plan: Plan, heads: int, width: int, ratio: float | None = N
 @EXERCISE.case(points=2, cause="x = x + attn(norm1(x)), then x = x + mlp(norm2(x)): norms before, sums after.")
 def forward(draw: Draw, plan: Plan) -> None:
     """The output, with weights set from outside"""
-    b, n, heads, width = draw.sizes(4)
+    b, n, heads, width = draw.sizes_and_heads(2)
     block, weights = make(draw, plan, heads, width)
     x = draw.normal(b, n, heads * width)
     plan.expect(plan.call(x, on=block), oracle(x, weights, heads).float(), "the output", atol=5e-5)
@@ -61,7 +61,7 @@ def forward(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="the MLP's hidden layer has mlp_ratio * dim units.")
 def another_ratio(draw: Draw, plan: Plan) -> None:
     """An MLP three times as wide as the tokens"""
-    b, n, heads, width = draw.sizes(4)
+    b, n, heads, width = draw.sizes_and_heads(2)
     block, weights = make(draw, plan, heads, width, ratio=3)
     x = draw.normal(b, n, heads * width)
     plan.expect(plan.call(x, on=block), oracle(x, weights, heads).float(), "the output", atol=5e-5)
@@ -70,7 +70,7 @@ def another_ratio(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="the mask goes to the attention, True where a query may attend.")
 def masked(draw: Draw, plan: Plan) -> None:
     """A causal mask, then a random one"""
-    b, n, heads, width = draw.sizes(4, low=3)
+    b, n, heads, width = draw.sizes_and_heads(2, low=3)
     block, weights = make(draw, plan, heads, width)
     x = draw.normal(b, n, heads * width)
     for mask, name in ((torch.ones(n, n, dtype=torch.bool).tril(), "causal"), (draw.mask(n, n), "random")):
@@ -81,7 +81,7 @@ def masked(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="something is detached: the gradient passes both branches and both sums.")
 def gradients(draw: Draw, plan: Plan) -> None:
     """Gradients of the input and of the weights"""
-    b, n, heads, width = draw.sizes(4)
+    b, n, heads, width = draw.sizes_and_heads(2)
     block, weights = make(draw, plan, heads, width)
     values, cotangent = draw.normal(b, n, heads * width), draw.normal(b, n, heads * width)
     x = plan.put(values, grad=True)
@@ -97,7 +97,7 @@ def gradients(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="norm1, attn, norm2 and mlp are attributes of the module; `x += …` changes the input.")
 def contract(draw: Draw, plan: Plan) -> None:
     """Parameters are registered once, x stays as it was"""
-    b, n, heads, width = draw.sizes(4)
+    b, n, heads, width = draw.sizes_and_heads(2)
     block, weights = make(draw, plan, heads, width)
     plan.expect_parameters(block, list(weights), optional=OPTIONAL)
     values = draw.normal(b, n, heads * width)
