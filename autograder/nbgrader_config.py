@@ -38,6 +38,7 @@ def configure(c, root: str | Path) -> None:
     c.ClearSolutions.code_stub = {"python": STUB}
     c.ClearSolutions.text_stub = "*Your answer here.*"
     c.Execute.timeout = CELL_TIMEOUT
+    c.Execute.startup_timeout = 180
     c.Execute.kernel_name = "python3"
     c.OverwriteCells.add_missing_cells = True
     c.LimitOutput.max_lines = 200

@@ -22,6 +22,8 @@ FAULT = "the check itself failed"
 # What a test cell may end in by the student's doing: nothing was defined, or it took too long.
 STUDENTS_ERRORS = {"NameError", "CellTimeoutError", "KeyboardInterrupt"}
 LOCKED = "another program kept the gradebook locked; grade again"
+SLOW_START = "no Python process would start in time; grade again when the machine is less busy"
+OWN_FAULTS = (FAULT, LOCKED, SLOW_START)
 
 
 @dataclass(frozen=True)
@@ -149,11 +151,7 @@ def work(pipe: Connection, course: Course, assignment: str, seed: str, log: str)
             return
         started = time.monotonic()
         problem, text = grade_one(course, student, assignment)
-        pipe.send(
-            Done(
-                student, problem, text, time.monotonic() - started, again=problem == LOCKED or problem.startswith(FAULT)
-            )
-        )
+        pipe.send(Done(student, problem, text, time.monotonic() - started, again=problem.startswith(OWN_FAULTS)))
 
 
 def grade_one(course: Course, student: str, assignment: str) -> tuple[str, str]:
@@ -201,6 +199,8 @@ def explain(log: str) -> str:
     """The one sentence of nbgrader's log that says why a submission could not be graded."""
     if "DeadKernelError" in log or "Kernel died" in log:
         return "the Python process that ran it died (out of memory, or the code ended it)"
+    if "Kernel didn't respond in" in log:
+        return SLOW_START
     if "UnresponsiveKernelError" in log or "became unresponsive" in log:
         return "its code could not be interrupted"
     if "database is locked" in log:
