@@ -1,8 +1,14 @@
 """What every floor of the tests shares: the devices of this machine, and parameters drawn afresh."""
 
-import pytest
-import torch
-from torch import nn
+import os
+
+# Tests work on small tensors: more threads than one only wait for each other. Set before torch is imported, and
+# passed on to every kernel and command that a test starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
 
 DEVICES = ["cpu"]
 if torch.cuda.is_available():

@@ -3,6 +3,7 @@
 import random
 import re
 import sys
+import time
 import warnings
 
 import numpy
@@ -64,6 +65,24 @@ def test_an_endless_loop_ends():
 
     _, reply = call(loop, seconds=0.2)
     assert reply["error"]["kind"] == "timeout"
+
+
+def test_an_endless_sleep_ends():
+    _, reply = call(lambda: time.sleep(600), seconds=0.1)
+    assert reply["error"]["kind"] == "timeout"
+
+
+def test_a_limit_that_is_swallowed_rings_again():
+    def stubborn():
+        for _ in range(2):
+            try:
+                while True:
+                    pass
+            except BaseException:
+                continue
+
+    _, reply = call(stubborn, seconds=0.1)
+    assert reply["error"] is None or reply["error"]["kind"] == "timeout"
 
 
 def test_the_persons_own_interrupt_passes_through():
