@@ -6,9 +6,9 @@ import os
 # passed on to every kernel and command that a test starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import pytest  # noqa: E402
-import torch  # noqa: E402
-from torch import nn  # noqa: E402
+import pytest
+import torch
+from torch import nn
 
 DEVICES = ["cpu"]
 if torch.cuda.is_available():
