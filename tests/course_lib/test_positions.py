@@ -242,3 +242,20 @@ def test_rotary_attention_breaks_the_symmetry_that_attention_has(redraw):
     torch.testing.assert_close(rotary(x[:, :1]), plain(x[:, :1]))  # a lone token stands at 0
     with pytest.raises(ValueError, match="15/3 is odd"):
         RotaryAttention(15, 3)
+
+
+def test_nothing_is_made_on_another_device():
+    """The meta device refuses tensors of any other, so that this also tells on a machine with a CPU alone."""
+    meta = torch.device("meta")
+    x, places = torch.zeros(2, 5, 12, device=meta), torch.arange(5, device=meta)
+    for out in [
+        sinusoidal(5, 6, device=meta) @ shift_matrix(2, 6, device=meta),
+        sincos_2d(2, 3, 8, device=meta),
+        alibi_bias(3, 5, device=meta),
+        LearnedPositions(6, 12).to(meta)(x),
+        rope(x, places),
+        fourier_features(x, torch.zeros(4, 12, device=meta)),
+        resize_positions(x, (2, 2), (3, 4)),
+        RotaryAttention(12, 3).to(meta)(x, mask=torch.ones(5, 5, dtype=torch.bool, device=meta)),
+    ]:
+        assert out.device == meta

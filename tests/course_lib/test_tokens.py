@@ -291,3 +291,24 @@ def test_farthest_points_by_a_plain_loop():
 def test_a_tokenizer_that_cannot_chop_says_so():
     with pytest.raises(NotImplementedError, match="Tokenizer does not say how"):
         Tokenizer(3, 2)(torch.zeros(1, 4))
+
+
+def test_nothing_is_made_on_another_device():
+    """The meta device refuses tensors of any other, so that this also tells on a machine with a CPU alone."""
+    meta = torch.device("meta")
+    images, tokens = torch.zeros(2, 4, 6, 9, device=meta), torch.zeros(2, 11, 5, device=meta)
+    for out in [
+        PatchEmbed((6, 9), 3, 4, 7).to(meta)(images),
+        unpatchify(patchify(images, 3), 3, (6, 9)),
+        mix_tokens(tokens, conv_mixing_matrix(11, torch.zeros(3, device=meta), stride=2)),
+        pyramid_mixing_matrix(11, torch.zeros(3, device=meta), levels=2),
+        as_conv1x1(TokenMLP(4, 7).to(meta))(images),
+        TokenNet(11, 5, 7, depth=2).to(meta)(tokens),
+        MLPMixer((6, 9), 3, 4, classes=5, dim=8, depth=2).to(meta)(images),
+        *(way.matrix for way in ways_of_mixing(tokens[0], torch.zeros(3, device=meta))),
+        ImageTokenizer(3, 4, dim=7).to(meta)(images)[0],
+        AudioTokenizer(4, dim=7).to(meta)(torch.zeros(2, 1, 9, device=meta))[0],
+        TextTokenizer(BPE, dim=7).to(meta)(["the", "cat"])[0],
+        PointCloudTokenizer(4, 5, dim=7).to(meta)(torch.zeros(2, 11, 3, device=meta))[0],
+    ]:
+        assert out.device == meta

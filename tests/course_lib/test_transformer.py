@@ -236,3 +236,13 @@ def test_an_order_is_learned_only_with_positions(kind):
         optimiser.step()
     right = (model(ids).mean(1).argmax(1) == truth).float().mean()
     assert right < 0.75 if kind == "none" else right > 0.95
+
+
+@pytest.mark.parametrize(("kind", "size"), SIZES)
+def test_nothing_is_made_on_another_device(kind, size):
+    """The meta device refuses tensors of any other, so that this also tells on a machine with a CPU alone."""
+    n = 7 if size == 7 else 12
+    model = Transformer(size, DIM, 2, HEADS, kind, causal=True).to("meta")
+    mask = torch.ones(2, n, n, dtype=torch.bool, device="meta")
+    assert model(torch.zeros(2, n, DIM, device="meta"), mask).device.type == "meta"
+    assert model(torch.zeros(2, n, DIM, device="meta")).device.type == "meta"
