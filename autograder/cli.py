@@ -154,7 +154,7 @@ def feedback(course: Course, arguments: argparse.Namespace) -> int:
     from autograder.grading.state import GRADED
 
     rows = read_class(course, arguments.assignment)
-    bar = Progress(sum(row.status == GRADED for row in rows), "pages")
+    bar = Progress(sum(row.status == GRADED for row in rows), "pages", every=10)
     failed = feedback(course, arguments.assignment, rows, force=arguments.force, tick=bar.step)
     bar.close()
     for student, problem in failed.items():

@@ -9,10 +9,13 @@ from typing import TextIO
 
 
 class Progress:
-    """Counts steps of known number, and says how fast they go and how long the rest will take."""
+    """Counts steps of known number, and says how fast they go and how long the rest will take.
 
-    def __init__(self, total: int, unit: str, stream: TextIO | None = None) -> None:
-        self.total, self.unit = total, unit
+    Outside a terminal every `every`-th step gets a line of its own, and the last one.
+    """
+
+    def __init__(self, total: int, unit: str, every: int = 1, stream: TextIO | None = None) -> None:
+        self.total, self.unit, self.every = total, unit, every
         self.stream = stream or sys.stderr
         self.live = self.stream.isatty()
         self.done = 0
@@ -22,7 +25,8 @@ class Progress:
     def step(self, text: str) -> None:
         """One more is done; `text` says which."""
         self.done += 1
-        self._draw(text)
+        if self.live or self.done % self.every == 0 or self.done == self.total:
+            self._draw(text)
 
     def close(self) -> None:
         """Leave the live line behind, so that what follows starts on its own line."""
