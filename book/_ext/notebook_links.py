@@ -49,7 +49,7 @@ def configure(app: Sphinx, config: Config) -> None:
 
 
 def download(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Put the executed notebook of a text chapter beside its source; the theme then offers it."""
+    """Put a text chapter as a notebook, ready to be run, beside its source; the theme then offers it."""
     made = Path(app.outdir).parent / "jupyter_execute" / f"{pagename}.ipynb"
     is_text_notebook = "kernelspec" in app.env.metadata.get(pagename, {}) and made.exists()
     if is_text_notebook and context.get("page_source_suffix") != ".ipynb":
