@@ -56,8 +56,8 @@ def damage(path: Path, file: RemoteFile) -> str | None:
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as stored, _contents(stored, file.gunzip) as contents:
         try:
-            # one byte more than there should be is enough to know that it is not the file
-            while size <= file.size and (block := contents.read(min(_BLOCK, file.size + 1 - size))):
+            # one byte more than there should be is enough to know that it is not the file; then 0 are asked for
+            while block := contents.read(min(_BLOCK, file.size + 1 - size)):
                 digest.update(block)
                 size += len(block)
         except (EOFError, gzip.BadGzipFile, zlib.error) as problem:
