@@ -38,7 +38,7 @@ class PlacedAttention(MultiHeadAttention):
         allowed = torch.ones(len(places), len(places), dtype=torch.bool, device=x.device)
         allowed = allowed if mask is None else mask & allowed
         allowed = allowed.tril() if causal else allowed
-        # a row of nothing but -inf gives NaN: let it see everything, then drop its answer
+        # kernels differ on a row of nothing but -inf: let it see everything, then drop its answer
         empty = ~allowed.any(-1, keepdim=True)
         bias = self._bias(places) if self.kind == "alibi" else torch.zeros((), device=x.device)
         bias = bias.to(q.dtype).masked_fill(~(allowed | empty), -torch.inf)

@@ -76,7 +76,8 @@ def _learn(words: list[tuple[bytes, int]], merges: int) -> dict[Pair, int]:
             continue
         new = learned[pair] = 256 + len(learned)
         fresh: set[Pair] = set()
-        for i in sorted(places.pop(pair)):
+        # from left to right: all places of a pair arose in one sweep, when the younger of its ids was made
+        for i in places.pop(pair):
             j = right[i]
             if ids[i] != a or ids[j] != b:  # an earlier merge took one of the two
                 continue

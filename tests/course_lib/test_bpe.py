@@ -178,6 +178,7 @@ def test_words_by_hand():
     assert split_words("Once upon a  time, we'll") == ["Once", " upon", " a", " ", " time", ",", " we", "'ll"]
     assert split_words("a1½ _b\n\n c  ") == ["a", "1½", " _", "b", "\n\n", " c", "  "]
     # a control character that Python, unlike Unicode, takes for white space
+    assert split_words("a \n\x1cb") == ["a", " ", "\n", "\x1c", "b"]
     assert split_words("a\x1c\x1d!\x85b") == ["a", "\x1c\x1d!", "\x85", "b"]
 
 
