@@ -6,7 +6,7 @@ from pathlib import Path
 
 # Longer than a check can take: each of its cases has a limit of its own.
 CELL_TIMEOUT = 120
-STUB = "# YOUR CODE HERE\nraise NotImplementedError('Write your answer here, then run this cell and the next.')"
+STUB = "# YOUR CODE HERE\nraise NotImplementedError('Write your answer here.')"
 
 
 def configure(c, root: str | Path) -> None:
