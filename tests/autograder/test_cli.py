@@ -89,7 +89,7 @@ def test_the_course_folder_is_found(monkeypatch, tmp_path) -> None:
 
 def test_a_broken_configuration_is_a_sentence(capsys, course: Course) -> None:
     course.config_file.write_text("c.this is not python")
-    status, _, err = run(capsys, "grade", "attention", "--course", str(course.root))
+    status, _, err = run(capsys, "feedback", "attention", "--course", str(course.root))
     assert status == 2 and "nbgrader_config.py cannot be read" in err
 
 
