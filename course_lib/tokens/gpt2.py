@@ -38,16 +38,15 @@ class GPT2Tokenizer(BPETokenizer):
             raise ValueError(f"{encoder_json} gives one id to several tokens.")
 
     @classmethod
-    def from_pretrained(cls, name: str | Path = "gpt2") -> "GPT2Tokenizer":
-        """Read a folder, or else download `name` from the Hugging Face hub (needs `huggingface_hub`).
+    def from_pretrained(cls, name: str | Path = "gpt2", revision: str | None = None) -> "GPT2Tokenizer":
+        """Read a folder, or else download `name` from the Hugging Face hub, at `revision` if given.
 
-        A folder holds vocab.bpe and encoder.json, or the same files as merges.txt and vocab.json.
-        Raises FileNotFoundError if a folder lacks them.
+        A folder holds vocab.bpe and encoder.json, or the same files as merges.txt and vocab.json. Raises
+        FileNotFoundError if a folder lacks them, ImportError without `huggingface_hub`, ValueError if the
+        hub has no such files, ConnectionError if neither hub nor cache can give them.
         """
         if not Path(name).is_dir():
-            from huggingface_hub import hf_hub_download
-
-            return cls(hf_hub_download(str(name), "merges.txt"), hf_hub_download(str(name), "vocab.json"))
+            return cls(*(_download(str(name), file, revision) for file in ("merges.txt", "vocab.json")))
         for merges, vocab in [("vocab.bpe", "encoder.json"), ("merges.txt", "vocab.json")]:
             if (Path(name) / merges).exists() and (Path(name) / vocab).exists():
                 return cls(Path(name) / merges, Path(name) / vocab)
@@ -96,6 +95,24 @@ def write_merges(merges: dict[Pair, int]) -> str:
             "to say so."
         )
     return "\n".join(lines) + "\n"
+
+
+def _download(name: str, file: str, revision: str | None) -> str:
+    try:
+        from huggingface_hub import errors, hf_hub_download
+    except ImportError as error:
+        raise ImportError(f"Downloading {name!r} needs: pip install huggingface_hub.") from error
+    try:
+        return hf_hub_download("openai-community/gpt2" if name == "gpt2" else name, file, revision=revision)
+    except errors.LocalEntryNotFoundError as error:
+        raise ConnectionError(
+            f"Cannot download {file} of {name!r}: the Hugging Face hub is out of reach, nothing cached. "
+            "Go online once, or give the path of a folder with vocab.bpe and encoder.json."
+        ) from error
+    except (errors.HfHubHTTPError, errors.HFValidationError) as error:
+        raise ValueError(
+            f"{name!r} is no folder here, and the Hugging Face hub has no {file} of that name."
+        ) from error
 
 
 @cache

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 
+import huggingface_hub
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
@@ -211,6 +212,32 @@ def test_published_format(published):
     (folder / "vocab.bpe").rename(folder / "merges.txt")
     (folder / "encoder.json").rename(folder / "vocab.json")
     assert GPT2Tokenizer.from_pretrained(folder).encode(TEXT) == ours
+
+
+def test_download_takes_the_hub_s_files(published, monkeypatch):
+    folder, merges = published
+    asked = []
+
+    def give(repo, file, revision):
+        asked.append((repo, file, revision))
+        return folder / {"merges.txt": "vocab.bpe", "vocab.json": "encoder.json"}[file]
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", give)
+    assert GPT2Tokenizer.from_pretrained(revision="abc").merges == merges
+    assert asked == [
+        ("openai-community/gpt2", "merges.txt", "abc"),
+        ("openai-community/gpt2", "vocab.json", "abc"),
+    ]
+
+
+def test_failed_downloads_say_what_to_do(monkeypatch, tmp_path):
+    constants = huggingface_hub.constants
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ConnectionError, match="Cannot download merges.txt of 'gpt2'.*Go online once"):
+        GPT2Tokenizer.from_pretrained("gpt2")
+    with pytest.raises(ValueError, match="no folder here"):
+        GPT2Tokenizer.from_pretrained("no/such/repository")
 
 
 def test_files_that_do_not_belong_together_are_refused(published):
