@@ -8,8 +8,7 @@ def count_parameters(vocab: int, block: int, dim: int, depth: int, heads: int) -
     and the last), "head" (0: its weight is that of "tokens") and "total". The number of heads does not
     matter, since they share the channels. Raises ValueError if `heads` does not divide `dim`.
     """
-    if heads < 1 or dim % heads:
-        raise ValueError(f"{dim} channels cannot be cut into {heads} equal heads.")
+    _check_heads(dim, heads)
     parts = {
         "tokens": vocab * dim,
         "positions": block * dim,
@@ -21,15 +20,18 @@ def count_parameters(vocab: int, block: int, dim: int, depth: int, heads: int) -
     return parts | {"total": sum(parts.values())}
 
 
-def count_flops(vocab: int, block: int, dim: int, depth: int, batch: int = 1) -> dict[str, int]:
+def count_flops(
+    vocab: int, block: int, dim: int, depth: int, heads: int, batch: int = 1
+) -> dict[str, int]:
     """Count the operations of one training step on `batch` texts of `block` tokens.
 
     A multiplication and the addition after it are two operations; only matrix products are counted, as is
     usual. Returns "projections" (query, key, value, out), "attention" (scores and weighted sums, over all
     pairs; a kernel that skips the future needs about half), "mlp", "head", their sum "forward", "backward"
-    (twice that, a product for the inputs and one for the weights) and "step". Source: Kaplan et al. 2020,
-    table 1.
+    (twice that, a product for the inputs and one for the weights) and "step". Heads share the channels, so
+    that their number does not matter; it must divide `dim` (ValueError). Source: Kaplan et al. 2020, table 1.
     """
+    _check_heads(dim, heads)
     n = batch * block
     parts = {
         "projections": depth * 2 * n * 4 * dim * dim,
@@ -63,3 +65,8 @@ def count_bytes(
         "activations": (in_blocks + at_the_end) * width,
     }
     return parts | {"training": sum(parts.values()), "cache": 2 * depth * n * dim * width}
+
+
+def _check_heads(dim: int, heads: int) -> None:
+    if heads < 1 or dim % heads:
+        raise ValueError(f"{dim} channels cannot be cut into {heads} equal heads.")

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.attention import MultiHeadAttention, merge_heads, split_heads
-from course_lib.fused_block import FusedBlock, activation, draw_weights, self_attention
+from course_lib.fused_block import FusedBlock, activation, check_ids, draw_weights, self_attention
 from course_lib.kv_cache import KVCache
 
 
@@ -165,9 +165,6 @@ class EncoderDecoder(nn.Module):
         return self.head(self.decoder_norm(x))
 
     def _embed(self, ids: Tensor, tokens: nn.Embedding, positions: nn.Embedding, past: int) -> Tensor:
-        if ids.ndim != 2 or ids.is_floating_point():
-            raise ValueError(f"Need integer ids [b n], not {ids.dtype} of shape {tuple(ids.shape)}.")
+        check_ids(ids, tokens.num_embeddings, past, self.block)
         stop = past + ids.shape[1]
-        if stop > self.block:
-            raise ValueError(f"{stop} tokens exceed the block of {self.block} that the model knows.")
         return self.drop(tokens(ids) + positions(torch.arange(past, stop, device=ids.device)))

@@ -51,7 +51,7 @@ class FusedBlock(TransformerBlock):
 
     Parameters, their names and, without dropout, results are those of `TransformerBlock` (with the causal
     mask if `causal`). `gelu` is "erf", or "tanh" for GPT-2's approximation; `dropout` acts on attention
-    weights and on both branches before they are added (Radford et al. 2019).
+    weights and on both branches before they are added (Radford et al. 2018).
     """
 
     def __init__(
@@ -99,6 +99,25 @@ def draw_weights(model: nn.Module, depth: int, std: float = 0.02) -> None:
             nn.init.normal_(module.weight, std=std / (2 * depth) ** 0.5 if last else std)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def check_ids(ids: Tensor, vocab: int, past: int, block: int) -> None:
+    """Raise unless ids are integers [b n] below `vocab` that fit in `block` after `past` others.
+
+    TypeError or ValueError, and IndexError for an id without an embedding. The ids themselves are only read
+    on the CPU: elsewhere it would mean waiting for the device at each step.
+    """
+    if ids.is_floating_point() or ids.dtype == torch.bool:
+        raise TypeError(f"Ids must be integers, but are {ids.dtype}.")
+    if ids.ndim != 2:
+        raise ValueError(f"Ids must be [b n], but their shape is {list(ids.shape)}.")
+    total = past + ids.shape[1]
+    if total > block:
+        raise ValueError(f"{total} tokens exceed the block of {block} that the model knows.")
+    if ids.device.type == "cpu" and ids.numel() and not torch.compiler.is_compiling():
+        low, high = (int(end) for end in ids.aminmax())
+        if low < 0 or high >= vocab:
+            raise IndexError(f"Ids must lie in 0..{vocab - 1}, but these go from {low} to {high}.")
 
 
 def _project(attn: MultiHeadAttention, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from course_lib.accounting import count_bytes, count_flops, count_parameters
 from course_lib.decoding import beam_decode, greedy_decode
 from course_lib.encoder_decoder import DecoderBlock, EncoderDecoder
-from course_lib.fused_block import FusedBlock, causal_mask, draw_weights
+from course_lib.fused_block import FusedBlock, causal_mask, check_ids, draw_weights
 from course_lib.generation import at_least_float32, decode_step, generate, left_pad, next_token_probs
 from course_lib.kv_cache import KVCache
 
@@ -107,7 +107,8 @@ class GPT(nn.Module):
 
         Shapes: ids [b n] -> [b n v]. `cache` holds the tokens read before these and takes these in.
         `mask` [b past+n] is False at padding, which is neither attended to nor counted in positions; the
-        logits at padding mean nothing. Raises ValueError if past + n is more than `block`.
+        logits at padding mean nothing. Raises ValueError if past + n is more than `block`, IndexError for ids
+        that are not in the vocabulary.
         """
         return self.head(self.states(ids, mask, cache))
 
@@ -129,11 +130,8 @@ class GPT(nn.Module):
         return torch.stack(maps)
 
     def _embed(self, ids: Tensor, mask: Tensor | None, past: int) -> tuple[Tensor, Tensor | None]:
-        if ids.ndim != 2 or ids.is_floating_point():
-            raise ValueError(f"Need integer ids [b n], not {ids.dtype} of shape {tuple(ids.shape)}.")
+        check_ids(ids, self.tokens.num_embeddings, past, self.block)
         n = ids.shape[1]
-        if past + n > self.block:
-            raise ValueError(f"{past + n} tokens exceed the block of {self.block} that the model knows.")
         if mask is None:
             places = torch.arange(past, past + n, device=ids.device)  # [n]
             attention = None

@@ -9,7 +9,7 @@ class KVCache:
 
     Made empty; the first `append` to a layer fixes its batch, heads, channels, dtype and device. Room is
     doubled when it runs out, so that n appends copy O(n) numbers. For generation only: no gradient
-    flows through it. Source: Shazeer 2019, section 2.3 ("incremental" attention).
+    flows through it. Source: Shazeer 2019, who calls such attention incremental.
     """
 
     def __init__(self) -> None:

@@ -165,7 +165,7 @@ def test_one_beam_is_greedy(redraw, seed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_wide_beams_find_the_most_probable_of_all_texts(redraw, seed):
-    n, model = 3, model_of(redraw, seed)
+    n, model = 3, undecided(model_of(redraw, seed))
     source, mask = ids(SOURCE, 2, 6, seed=seed), torch.arange(6) < torch.tensor([[6], [4]])
     beams = len(list(every_text(n)))
     texts, scores = beam_decode(model, source, START, END, n, beams, source_mask=mask)
@@ -178,18 +178,47 @@ def test_wide_beams_find_the_most_probable_of_all_texts(redraw, seed):
         assert scores[row].item() >= log_prob(model, alone, greedy[row].tolist()) - 1e-9
 
 
-def test_a_few_beams_beat_greedy_somewhere_and_always_report_true_probabilities(redraw):
+def undecided(model: EncoderDecoder) -> EncoderDecoder:
+    """Make many texts nearly equally probable, none favoured by a longer embedding: beams then overtake."""
+    with torch.no_grad():
+        table = model.target_tokens.weight
+        table.copy_(0.4 * torch.nn.functional.normalize(table, dim=-1))
+        model.decoder_norm.bias.zero_()
+    return model
+
+
+def beams_by_hand(model: EncoderDecoder, source: Tensor, n: int, beams: int, penalty: float) -> tuple:
+    """Beam search over lists, each text scored by a full pass of its own."""
+    kept: list[tuple[float, list[int]]] = [(0.0, [])]
+    for _ in range(n):
+        longer = []
+        for score, text in kept:
+            if END in text:
+                longer.append((score, text))
+                continue
+            gains = model(source, torch.tensor([[START, *text]]))[0, -1].log_softmax(-1).tolist()
+            longer += [(score + gain, [*text, token]) for token, gain in enumerate(gains)]
+        kept = sorted(longer, reverse=True)[:beams]
+    score, text = max(kept, key=lambda beam: beam[0] / len(beam[1]) ** penalty)
+    return text, score
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.2])
+@pytest.mark.parametrize("beams", [2, 3, 5])
+def test_beams_are_kept_and_dropped_as_in_a_search_over_lists(redraw, beams, penalty):
     better = 0
-    for seed in range(8):
-        model, source = model_of(redraw, seed), ids(SOURCE, 3, 6, seed=seed)
-        greedy = greedy_decode(model, source, START, END, 5)
-        texts, scores = beam_decode(model, source, START, END, 5, beams=4)
+    for seed in range(5):
+        model, source = undecided(model_of(redraw, seed)), ids(SOURCE, 3, 6, seed=seed)
+        greedy = greedy_decode(model, source, START, END, 6)
+        texts, scores = beam_decode(model, source, START, END, 6, beams, length_penalty=penalty)
         for row in range(3):
             alone = source[row : row + 1]
-            found = log_prob(model, alone, texts[row].tolist())
-            assert scores[row].item() == pytest.approx(found)
-            better += found > log_prob(model, alone, greedy[row].tolist()) + 1e-6
-    assert better > 0
+            text, score = beams_by_hand(model, alone, 6, beams, penalty)
+            assert trimmed(texts[row]) == text and set(texts[row, len(text) :].tolist()) <= {END}
+            assert scores[row].item() == pytest.approx(score)
+            assert score == pytest.approx(log_prob(model, alone, text))
+            better += score > log_prob(model, alone, greedy[row].tolist()) + 1e-6
+    assert better > 0 or penalty
 
 
 def test_the_length_penalty_ranks_by_what_it_says(redraw):

@@ -129,6 +129,13 @@ def test_top_p_counts_what_top_k_left():
     torch.testing.assert_close(next_token_probs(logits, top_p=0.5), torch.tensor([4 / 7, 3 / 7, 0, 0]))
 
 
+def test_a_nucleus_that_is_exactly_filled_takes_no_more():
+    logits = torch.tensor([math.log(2), 0, 0], dtype=torch.float64)
+    # shares of 1/2, 1/4 and 1/4, free of rounding
+    assert next_token_probs(logits).tolist() == [0.5, 0.25, 0.25]
+    assert next_token_probs(logits, top_p=0.5).tolist() == [1, 0, 0]
+
+
 def test_top_p_counts_after_temperature():
     # squared by temperature 0.5, the best of (0.5, 0.3, 0.2) holds 0.66 instead of 0.5
     logits = torch.tensor([0.5, 0.3, 0.2]).log()
@@ -222,6 +229,14 @@ def test_a_cache_grows_reorders_and_forgets():
     assert cache.length == 0 and 1 not in cache
 
 
+def test_a_cache_seldom_moves_what_it_keeps():
+    cache, places = KVCache(), set()
+    for _ in range(1000):
+        keys, _ = cache.append(0, torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
+        places.add(keys.untyped_storage().data_ptr())
+    assert keys.shape[2] == 1000 and len(places) <= 6
+
+
 def test_a_cache_keeps_copies_and_refuses_what_does_not_fit():
     cache, key = KVCache(), torch.zeros(2, 3, 4, 5)
     cache.append(0, key, key)
@@ -248,23 +263,45 @@ def test_a_full_cache_says_so(redraw):
 def continue_by_hand(model, row: list[int], n: int, temperature: float, generator=None) -> list[int]:
     """One text at a time, everything read anew for each token."""
     for _ in range(n):
-        logits = model(torch.tensor([row[-BLOCK:]]))[0, -1]
-        if temperature == 0:
-            row = [*row, int(logits.argmax())]
-        else:
-            probs = torch.softmax(logits / temperature, dim=-1)
-            row = [*row, int(torch.multinomial(probs, 1, generator=generator))]
+        probs = torch.softmax(model(torch.tensor([row[-BLOCK:]]))[0, -1] / temperature, dim=-1)
+        row = [*row, int(torch.multinomial(probs, 1, generator=generator))]
     return row
+
+
+def test_greedy_takes_the_likeliest_token_each_time(redraw):
+    model, ids = gpt(redraw), some_ids(3, 4)
+    texts = generate(model, ids, 10, temperature=0)
+    for row in texts.tolist():
+        assert full_passes(model, row, 10).argmax(-1).tolist() == row[-10:]
+
+
+def write_and_listen(model: GPT, ids: torch.Tensor, n: int, **options) -> tuple[torch.Tensor, torch.Tensor]:
+    """The texts, and the logits [b n v] that each new token was drawn from."""
+    said = []
+    listen = lambda _, __, out: said.append(out if out.ndim == 2 else out[:, -1])  # noqa: E731
+    hook = model.head.register_forward_hook(listen)
+    texts = generate(model, ids, n, torch.Generator().manual_seed(0), temperature=3.0, **options)
+    hook.remove()
+    return texts, torch.stack(said, dim=1)
+
+
+def full_passes(model: GPT, text: list[int], n: int) -> torch.Tensor:
+    """Logits [n v] for the last n tokens of a text, each from a pass over the block before it."""
+    ends = range(len(text) - n, len(text))
+    return torch.stack([model(torch.tensor([text[max(0, end - BLOCK) : end]]))[0, -1] for end in ends])
 
 
 @pytest.mark.parametrize("use_cache", [True, False])
 @pytest.mark.parametrize("length", [1, 4, BLOCK, BLOCK + 3])
-def test_texts_longer_than_the_block_are_continued_from_their_last_tokens(redraw, length, use_cache):
+def test_each_token_is_drawn_from_what_the_last_tokens_of_the_text_predict(redraw, length, use_cache):
     model, ids = gpt(redraw), some_ids(3, length)
     before = ids.clone()
-    texts = generate(model, ids, 8, temperature=0, use_cache=use_cache)
-    assert texts.tolist() == [continue_by_hand(model, row.tolist(), 8, 0) for row in ids]
-    assert torch.equal(ids, before) and texts.dtype == ids.dtype
+    texts, said = write_and_listen(model, ids, 10, use_cache=use_cache)
+    for row in range(3):
+        torch.testing.assert_close(said[row], full_passes(model, texts[row].tolist(), 10))
+    # texts that soon repeat one token could not tell a wrong window from a right one
+    assert min(len(set(row.tolist())) for row in texts[:, -10:]) > 3
+    assert torch.equal(texts[:, :length], before) and torch.equal(ids, before) and texts.dtype == ids.dtype
 
 
 @pytest.mark.parametrize("use_cache", [True, False])
@@ -272,9 +309,11 @@ def test_prompts_of_unequal_length_are_continued_as_if_alone(redraw, use_cache):
     model = gpt(redraw)
     prompts = [some_ids(1, length, seed=length)[0].tolist() for length in (2, BLOCK + 2, 5, 1)]
     ids, mask = left_pad(prompts, pad=4)
-    texts = generate(model, ids, 7, mask=mask, temperature=0, use_cache=use_cache)
+    texts, said = write_and_listen(model, ids, 10, mask=mask, use_cache=use_cache)
     for row, prompt in enumerate(prompts):
-        assert texts[row, -len(prompt) - 7 :].tolist() == continue_by_hand(model, prompt, 7, 0)
+        text = texts[row, -len(prompt) - 10 :].tolist()
+        assert text[: len(prompt)] == prompt
+        torch.testing.assert_close(said[row], full_passes(model, text, 10))
 
 
 def test_drawing_uses_the_given_generator_and_only_that(redraw):

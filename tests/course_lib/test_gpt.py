@@ -213,6 +213,9 @@ def test_dropout_acts_in_training_only(redraw):
     model = gpt(redraw, dropout=0.5)
     ids = some_ids(2, 7)
     assert not torch.equal(model(ids), model(ids))
+    # without blocks, what is left is the dropout of the embeddings
+    shallow = GPT(VOCAB, BLOCK, DIM, 0, HEADS, dropout=0.5)
+    assert not torch.equal(shallow(ids), shallow(ids))
     plain = gpt(redraw)
     torch.testing.assert_close(model.eval()(ids), plain(ids))
 
@@ -226,13 +229,24 @@ def test_tanh_gelu_is_the_approximation_and_not_the_default(redraw):
 
 
 @pytest.mark.parametrize(
-    "ids",
-    [torch.zeros(2, BLOCK + 1, dtype=torch.long), torch.zeros(5, dtype=torch.long), torch.zeros(2, 5)],
-    ids=["too long", "no batch", "not integer"],
+    "ids, error, sentence",
+    [
+        (some_ids(2, BLOCK + 1), ValueError, "10 tokens exceed the block of 9"),
+        (some_ids(5), ValueError, r"must be \[b n\]"),
+        (some_ids(2, 5).float(), TypeError, "must be integers"),
+        (torch.tensor([[3, VOCAB]]), IndexError, r"0\.\.10, but these go from 3 to 11"),
+        (torch.tensor([[-1, 3]]), IndexError, "from -1 to 3"),
+    ],
 )
-def test_bad_ids_get_a_sentence(ids):
-    with pytest.raises(ValueError, match=r"block of 9|integer ids \[b n\]"):
+def test_bad_ids_get_a_sentence(ids, error, sentence):
+    with pytest.raises(error, match=sentence):
         GPT(**SIZES)(ids)
+
+
+@pytest.mark.parametrize("mask", [torch.ones(2, 4, dtype=torch.bool), torch.ones(2, 5)])
+def test_bad_masks_get_a_sentence(mask):
+    with pytest.raises(ValueError, match=r"boolean \[2 5\]"):
+        GPT(**SIZES)(some_ids(2, 5), mask)
 
 
 def test_heads_that_do_not_fit_get_a_sentence():
@@ -299,7 +313,7 @@ def test_gpt2_has_the_124_million_parameters_it_is_known_for():
 def test_operations_are_counted_as_torch_counts_them():
     model = GPT(**SIZES)
     ids = some_ids(4, BLOCK)
-    counts = count_flops(VOCAB, BLOCK, DIM, DEPTH, batch=4)
+    counts = count_flops(**SIZES, batch=4)
     # the plain kernel, whose products torch's counter knows, computes all pairs, as the account says
     with sdpa_kernel(SDPBackend.MATH):
         with FlopCounterMode(display=False) as forward:
