@@ -32,10 +32,10 @@ class Trouble(Exception):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tests", action="store_true", help="also what the tests need: a Chromium")
+    parser.add_argument("--tests", action="store_true", help="also what the tests need, a Chromium among it")
     options = parser.parse_args(argv)
     try:
-        make_environment(ROOT, VENV)
+        make_environment(ROOT, VENV, tests=options.tests)
         if options.tests:
             ensure_chromium()
     except Trouble as trouble:
@@ -47,12 +47,17 @@ def main(argv=None):
     return 0
 
 
-def make_environment(root, venv):
-    """Bring `venv` to what requirements.txt in `root` asks for; returns whether anything had to be done."""
+def make_environment(root, venv, tests=False):
+    """Bring `venv` to what the requirements in `root` ask for; returns whether anything had to be done.
+
+    With `tests`, those of the tests too. An environment that has them keeps them.
+    """
     check_python(sys.version_info)
-    wanted = stamp_of(root, sys.version_info)
     stamp = venv / "course-stamp"
-    if stamp.is_file() and stamp.read_text() == wanted and python_of(venv).exists():
+    found = stamp.read_text() if stamp.is_file() and python_of(venv).exists() else ""
+    full = stamp_of(root, sys.version_info, tests=True)
+    wanted = full if tests else stamp_of(root, sys.version_info)
+    if found in (wanted, full):
         return False
     free = shutil.disk_usage(root).free / 1e9
     if free < NEEDED_GB and not python_of(venv).exists():
@@ -62,7 +67,7 @@ def make_environment(root, venv):
         )
     say(f"Making the environment in {venv}. The first time takes some minutes and about 1 GB of download.")
     make_venv(venv)
-    install(root, venv)
+    install(root, venv, ["requirements.txt", "tests/requirements.txt"] if tests else ["requirements.txt"])
     stamp.write_text(wanted)
     say("The environment is ready.")
     return True
@@ -76,10 +81,10 @@ def check_python(version):
         )
 
 
-def stamp_of(root, version):
+def stamp_of(root, version, tests=False):
     """A text that changes whenever the environment would: requirements, packages, Python, and the folder's place."""
     digest = hashlib.sha256()
-    for name in ("requirements.txt", "pyproject.toml"):
+    for name in ("requirements.txt", "pyproject.toml", *(["tests/requirements.txt"] if tests else [])):
         try:
             digest.update((root / name).read_bytes())
         except FileNotFoundError:
@@ -122,13 +127,16 @@ def venv_version(venv):
         return ""
 
 
-def install(root, venv):
-    """Install the pinned requirements, then the course's own packages in place."""
+def install(root, venv, names):
+    """Install the requirements in the files `names`, then the course's own packages in place."""
     pip = [str(python_of(venv)), "-m", "pip", "--disable-pip-version-check", "--no-input"]
     log = venv / "install.log"
-    total = sum(bool(re.match(r"[A-Za-z0-9]", line)) for line in (root / "requirements.txt").read_text().splitlines())
+    files = [root / name for name in names]
+    total = sum(bool(re.match(r"[A-Za-z0-9]", line)) for file in files for line in file.read_text().splitlines())
+    asked = [word for file in files for word in ("-r", str(file))]
     with log.open("w") as file:
-        step([*pip, "install", "--progress-bar", "off", "-r", str(root / "requirements.txt")], file, log, total)
+        # Together in one call: a package of the tests must not replace a pinned one, torch least of all.
+        step([*pip, "install", "--progress-bar", "off", *asked], file, log, total)
         # Without build isolation nothing more is downloaded; the requirements include setuptools.
         step([*pip, "install", "--no-deps", "--no-build-isolation", "--editable", str(root)], file, log, 1)
 

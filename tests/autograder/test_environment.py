@@ -18,7 +18,9 @@ SCRIPT = REPOSITORY / "autograder" / "environment.py"
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A repository in small, with nothing to install."""
-    (tmp_path / "requirements.txt").write_text("# nothing\n")
+    (tmp_path / "tests").mkdir()
+    for name in ("requirements.txt", "tests/requirements.txt"):
+        (tmp_path / name).write_text("# nothing\n")
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
     return tmp_path
 
@@ -41,21 +43,39 @@ def test_an_old_python_is_told_which_is_needed() -> None:
 def test_quick_when_nothing_changed(root: Path, monkeypatch) -> None:
     venv = root / ".venv"
     calls: list[str] = []
-    monkeypatch.setattr(environment, "make_venv", lambda venv: environment.python_of(venv).parent.mkdir(parents=True))
-    monkeypatch.setattr(environment, "install", lambda root, venv: calls.append(environment.python_of(venv).touch()))
-    assert environment.make_environment(root, venv) and len(calls) == 1
-    monkeypatch.setattr(environment, "make_venv", lambda venv: None)
+    monkeypatch.setattr(environment, "make_venv", make_empty)
+    monkeypatch.setattr(environment, "install", lambda root, venv, names: calls.append(names))
+    assert environment.make_environment(root, venv) and calls == [["requirements.txt"]]
     assert not environment.make_environment(root, venv) and len(calls) == 1
     (root / "requirements.txt").write_text("torch\n")
     assert environment.make_environment(root, venv) and len(calls) == 2
 
 
+def test_the_tests_packages_come_on_top_and_stay(root: Path, monkeypatch) -> None:
+    venv = root / ".venv"
+    calls: list[list[str]] = []
+    monkeypatch.setattr(environment, "make_venv", make_empty)
+    monkeypatch.setattr(environment, "install", lambda root, venv, names: calls.append(names))
+    environment.make_environment(root, venv)
+    assert environment.make_environment(root, venv, tests=True)
+    assert calls == [["requirements.txt"], ["requirements.txt", "tests/requirements.txt"]]
+    assert not environment.make_environment(root, venv, tests=True) and not environment.make_environment(root, venv)
+    (root / "tests/requirements.txt").write_text("pytest==1\n")
+    assert environment.make_environment(root, venv, tests=True)
+
+
+def make_empty(venv: Path) -> None:
+    """An environment with a Python in it, as far as a look at the folder can tell."""
+    environment.python_of(venv).parent.mkdir(parents=True, exist_ok=True)
+    environment.python_of(venv).touch()
+
+
 def test_a_failed_installation_is_tried_again(root: Path, monkeypatch) -> None:
-    def fail(root: Path, venv: Path) -> None:
+    def fail(root: Path, venv: Path, names: list[str]) -> None:
         raise Trouble("no network")
 
     venv = root / ".venv"
-    monkeypatch.setattr(environment, "make_venv", lambda venv: environment.python_of(venv).parent.mkdir(parents=True))
+    monkeypatch.setattr(environment, "make_venv", make_empty)
     monkeypatch.setattr(environment, "install", fail)
     with pytest.raises(Trouble):
         environment.make_environment(root, venv)
