@@ -6,7 +6,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,25 @@ import torch
 from torch import Tensor, nn
 
 RESULTS = Path("book/results")
+# what a result says elsewhere, or what does not change it
+NO_SETTINGS = ("out", "seeds", "threads", "device", "checkpoints")
 
 
-def options(name: str, doc: str, argv: list[str] | None, seeds: list[int], **sizes: int) -> argparse.Namespace:
-    """Parse a recipe's command line: `--out`, `--seeds`, `--threads` and one integer option for each of `sizes`."""
-    parser = argparse.ArgumentParser(prog=f"python -m course_lib.recipes.{name}", description=doc.split("\n")[0])
+def options(
+    name: str,
+    doc: str,
+    argv: list[str] | None,
+    seeds: list[int],
+    parents: Sequence[argparse.ArgumentParser] = (),
+    **sizes: int,
+) -> argparse.Namespace:
+    """Parse a recipe's command line: `--out`, `--seeds`, `--threads` and one integer option for each of `sizes`.
+
+    `parents` are parsers of further options.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m course_lib.recipes.{name}", description=doc.split("\n")[0], parents=parents
+    )
     parser.add_argument("--out", type=Path, default=RESULTS / f"{name}.json", help="result file (%(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=seeds, help="one run each (%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="processor threads (%(default)s)")
@@ -109,15 +123,22 @@ def write(args: argparse.Namespace, name: str, argv: list[str] | None, started: 
     head = {
         "recipe": name,
         "command": " ".join([f"python -m course_lib.recipes.{name}", *given]),
-        "device": f"cpu ({_processor()}), {args.threads} thread{'s' * (args.threads > 1)}",
+        "device": _device(args),
         "torch": torch.__version__,
         "minutes": round((time.monotonic() - started) / 60, 2),
         "seeds": args.seeds,
-        "settings": {k: v for k, v in vars(args).items() if k not in ("out", "seeds", "threads")},
+        "settings": {k: v for k, v in vars(args).items() if k not in NO_SETTINGS},
     }
     args.out.parent.mkdir(parents=True, exist_ok=True)
     lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in (head | facts).items()]
     args.out.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _device(args: argparse.Namespace) -> str:
+    device = torch.device(getattr(args, "device", "cpu"))
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"{device.type} ({_processor()}), {args.threads} thread{'s' * (args.threads > 1)}"
 
 
 def _processor() -> str:
