@@ -50,17 +50,19 @@ def mask_from_attention(map: Tensor, keep: float = 0.6) -> Tensor:
 
     Shape: map [... gh gw], not negative -> boolean, same shape, True for the selected ones. Equal patches
     are taken row by row. Sums are compared to one part in a million. A map of zeros selects nothing. Raises
-    ValueError unless 0 < keep <= 1 or if the map has a negative or NaN. Source: the masks of Caron et al. 2021,
+    ValueError unless 0 < keep <= 1 and the map is finite and not negative. Source: the masks of Caron et al. 2021,
     figure 4.
     """
     if not 0 < keep <= 1:
         raise ValueError(f"The share to keep must lie above 0 and at most at 1, but is {keep}.")
-    if map.ndim < 2 or not bool((map >= 0).all()):
-        raise ValueError(f"Need a map [... gh gw] without negatives or NaN, not this of shape {tuple(map.shape)}.")
+    if map.ndim < 2:
+        raise ValueError(f"A map must be [... gh gw], but its shape is {tuple(map.shape)}.")
+    if not bool(((map >= 0) & map.isfinite()).all()):
+        raise ValueError("A map's masses must be finite and not negative, but some of these are not.")
     exact = map.detach().to(torch.float32 if map.device.type == "mps" else torch.float64)
     mass, order = exact.flatten(-2).sort(dim=-1, descending=True, stable=True)
     reached = mass.cumsum(-1) - mass  # before each patch, from the largest on
     total = mass.sum(-1, keepdim=True)
     # without the slack a sum that is exactly enough would, by rounding, take in one patch more
     wanted = reached < total * keep * (1 - 1e-6)
-    return torch.zeros_like(wanted).scatter(-1, order, wanted & (mass > 0)).unflatten(-1, map.shape[-2:])
+    return torch.zeros_like(wanted).scatter(-1, order, wanted).unflatten(-1, map.shape[-2:])

@@ -193,6 +193,11 @@ def test_dropout_acts_in_training_only(redraw):
     model = redraw(ViT(SIZES[0], PATCH, C, CLASSES, DIM, DEPTH, HEADS, dropout=0.5)).double()
     images = draw(B, C, *SIZES[0])
     assert (model(images) - model(images)).abs().max() > 0
+    # on the tokens, and in the blocks
+    only_tokens = redraw(ViT(SIZES[0], PATCH, C, CLASSES, DIM, 0, HEADS, dropout=0.5)).double()
+    assert (only_tokens(images) - only_tokens(images)).abs().max() > 0
+    model.drop.p = 0.0
+    assert (model(images) - model(images)).abs().max() > 0
     model.eval()
     plain = small(redraw)
     torch.testing.assert_close(model(images), plain(images))
@@ -386,10 +391,11 @@ def test_equal_patches_are_taken_row_by_row():
 @pytest.mark.parametrize(
     "map, keep",
     [(torch.ones(2, 3), 0.0), (torch.ones(2, 3), 1.1), (-torch.ones(2, 3), 0.6), (torch.ones(6), 0.6),
-     (torch.full((2, 3), math.nan), 0.6)],
+     (torch.full((2, 3), math.nan), 0.6),
+     (torch.full((2, 3), math.inf), 0.6)],
 )  # fmt: skip
 def test_masks_that_make_no_sense_are_refused_in_words(map, keep):
-    with pytest.raises(ValueError, match="share to keep|without negatives"):
+    with pytest.raises(ValueError, match="share to keep|A map must be|finite and not negative"):
         mask_from_attention(map, keep)
 
 

@@ -178,6 +178,13 @@ def test_timm_without_biases_of_query_key_and_value(redraw):
     assert_agree(ViT.from_pretrained(theirs.state_dict(), heads=HEADS), theirs, (8, 8))
 
 
+def test_a_hidden_width_that_is_no_multiple(redraw):
+    # 51 / 21 * 21 is less than 51 in floating point
+    theirs = timm_vit(redraw, (8, 8), embed_dim=21, num_heads=3, mlp_ratio=51.5 / 21)
+    assert theirs.blocks[0].mlp.fc1.weight.shape == (51, 21)
+    assert_agree(ViT.from_pretrained(theirs.state_dict(), heads=3), theirs, (8, 8))
+
+
 def test_torchvision(redraw):
     theirs = torchvision_vit(redraw)
     ours = ViT.from_pretrained(theirs.state_dict(), heads=HEADS)
@@ -263,6 +270,21 @@ def test_a_safetensors_file_and_a_folder_of_timms(redraw, tmp_path):
     assert_agree(ViT.from_pretrained(tmp_path), theirs, (8, 8), timm_names)
     file = tmp_path / "model.safetensors"
     assert_agree(ViT.from_pretrained(file, heads=HEADS, pool="mean"), theirs, (8, 8))
+
+
+def test_any_other_name_is_looked_up_on_the_hub(redraw, tmp_path, monkeypatch):
+    theirs = hugging_face_vit(redraw)
+    theirs.save_pretrained(tmp_path)
+    asked = []
+
+    def download(*request):
+        asked.append(request)
+        return tmp_path
+
+    monkeypatch.setattr("course_lib.pretrained.vit.download", download)
+    ours = ViT.from_pretrained("someone/some-vit", revision="abc")
+    assert asked == [("someone/some-vit", "abc")]
+    assert_agree(ours, theirs, (8, 8), run=lambda x: theirs(x).logits)
 
 
 # the new grids differ from the old one on both axes, and from each other
