@@ -121,6 +121,12 @@ def test_names_and_shapes_of_a_vits_parts():
     assert model.head.weight.shape == (CLASSES, DIM)
     drawn = [model.cls, model.positions.table, model.head.weight, model.patches.proj.weight]
     assert all(0.01 < p.std() < 0.03 for p in drawn)
+    for name, p in model.blocks.named_parameters():
+        if p.ndim == 2:
+            bound = math.sqrt(6 / sum(p.shape))
+            assert 0.9 * bound < p.abs().max() <= bound, name
+        else:
+            assert torch.equal(p, torch.full_like(p, float("norm" in name and name.endswith("weight")))), name
     assert len({id(p) for p in model.parameters()}) == 4 + DEPTH * 16 + 4
 
 
@@ -182,6 +188,33 @@ def test_attention_maps_are_the_weights_that_the_model_uses(redraw):
     values = last.attn.value(last.norm1(x)).unflatten(-1, (HEADS, -1))  # [b n h e]
     x = x + last.attn.out(torch.einsum("bhnm,bmhe->bnhe", maps[-1], values).flatten(-2))
     torch.testing.assert_close(model.norm(x + last.mlp(last.norm2(x))), states)
+
+
+def bright_patches(number: int) -> tuple[Tensor, Tensor]:
+    """Noise with one bright patch, labelled by whether that is in the upper or in the lower row."""
+    rows, columns = torch.randint(2, (number,)), torch.randint(3, (number,))
+    images = 0.3 * torch.randn(number, C, *SIZES[0])
+    for image, row, column in zip(images, rows, columns, strict=True):
+        image[:, row * PATCH : (row + 1) * PATCH, column * PATCH : (column + 1) * PATCH] += 1
+    return images, rows
+
+
+def test_vit_learns_where_something_is():
+    # new images at each step: no image can be learned by heart
+    torch.manual_seed(0)
+    model = ViT(SIZES[0], PATCH, C, 2, DIM, DEPTH, HEADS)
+    optimiser = torch.optim.AdamW(model.parameters())
+    for step in range(100):
+        images, rows = bright_patches(64)
+        optimiser.param_groups[0]["lr"] = warmup_cosine(step, 10, 100, 1e-2)
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(images), rows).backward()
+        optimiser.step()
+    assert evaluate(model, [bright_patches(256)]) > 0.98
+    # it is the positions that tell
+    with torch.no_grad():
+        model.positions.table.zero_()
+    assert evaluate(model, [bright_patches(256)]) < 0.7
 
 
 def test_eps_reaches_every_norm():
