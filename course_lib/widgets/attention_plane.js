@@ -10,6 +10,7 @@ function render({ model, el }) {
   const id = newId("plane");
   const tokens = model.get("tokens");
   el.classList.add("cw");
+  keepKeys(el);
   el.innerHTML = `
     <p class="cw-help">Drag the query <b>q</b> or a key, or focus one and press the arrow keys (with Shift: finer).
       Untick a key to mask it.</p>

@@ -108,3 +108,9 @@ function redraw(model, traits, draw) {
   draw();
   return () => { for (const trait of traits) model.off(`change:${trait}`, draw); };
 }
+
+/** Keep the keys pressed inside a widget from JupyterLab, which moves between headings with the arrow keys. */
+function keepKeys(el) {
+  // the mark must be on the very element that has the focus: JupyterLab looks there first
+  el.addEventListener("focusin", (event) => { event.target.dataset.lmSuppressShortcuts = "true"; });
+}

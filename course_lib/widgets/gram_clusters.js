@@ -20,6 +20,7 @@ export function countGroups(points, gap = 0.05) {
 function render({ model, el }) {
   const id = newId("gram");
   el.classList.add("cw");
+  keepKeys(el);
   el.innerHTML = `
     <p class="cw-help">Each step replaces every point by the weighted mean of all points, with weights
       softmax(t·tᵀ / temperature). The line behind a point is the way it has come.</p>

@@ -43,6 +43,7 @@ export function attentionMap({ sentence, length, padLeft, mask, temperature, dim
 function render({ model, el }) {
   const id = newId("map");
   el.classList.add("cw");
+  keepKeys(el);
   el.innerHTML = `
     <p class="cw-help">Rows are queries, columns keys. Point at a cell, or enter the map with Tab and move with the
       arrow keys. The vectors come from each word's spelling, so words spelled alike attend to each other.</p>
