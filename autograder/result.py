@@ -67,7 +67,8 @@ def as_text(verdict: Verdict, width: int = 100) -> str:
     lines = [headline(verdict)]
     for case in verdict.cases:
         lines.append(f"  {MARKS.get(case.status, '✗')} {case.points:g}/{case.max_points:g}  {case.title}")
-        lines += [textwrap.fill(text, width, initial_indent=" " * 9, subsequent_indent=" " * 9) for text in _why(case)]
+        why = _why(case, verdict)
+        lines += [textwrap.fill(text, width, initial_indent=" " * 9, subsequent_indent=" " * 9) for text in why]
     if verdict.advice:
         lines.append(textwrap.fill(f"This is a known mistake: {verdict.advice}", width, subsequent_indent="  "))
     if verdict.printed:
@@ -81,7 +82,7 @@ def as_html(verdict: Verdict) -> str:
     rows = []
     for case in verdict.cases:
         colour = {"pass": "#2e8540", "unwritten": "#767676"}.get(case.status, "#d0433a")
-        why = "".join(f"<div>{html.escape(text)}</div>" for text in _why(case))
+        why = "".join(f"<div>{html.escape(text)}</div>" for text in _why(case, verdict))
         rows.append(
             f'<tr style="background:none"><td style="{cell}color:{colour};font-weight:bold">'
             f"{MARKS.get(case.status, '✗')}&nbsp;{html.escape(case.status)}</td>"
@@ -104,7 +105,12 @@ def as_html(verdict: Verdict) -> str:
     )
 
 
-def _why(case: CaseResult) -> list[str]:
+def _why(case: CaseResult, verdict: Verdict) -> list[str]:
     if case.status in ("pass", "unwritten"):
         return []
-    return [case.message] + ([f"Likely cause: {case.cause}"] if case.cause else [])
+    if not case.cause:
+        return [case.message]
+    # cases go from basic to special: what broke the first that fails usually breaks the others too
+    first = next(other for other in verdict.cases if other.status not in ("pass", "unwritten"))
+    lead = "Likely cause" if case is first else "If the cause is not the same as above"
+    return [case.message, f"{lead}: {case.cause}"]

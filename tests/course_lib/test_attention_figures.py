@@ -22,9 +22,10 @@ DRAWINGS = {
 
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_every_drawing_is_described_and_closed(name):
+    before = plt.get_fignums()
     figure = DRAWINGS[name]()
     assert 'aria-label="what is drawn"' in figure.html
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == before
 
 
 def test_no_line_of_many_is_dropped(monkeypatch):

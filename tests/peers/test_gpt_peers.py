@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
 from torch import Tensor
 
 from course_lib.gpt import GPT, KVCache, decode_step, generate, left_pad, lm_loss, next_token_probs
-
-transformers = pytest.importorskip("transformers")
 
 VOCAB, BLOCK, DIM, DEPTH, HEADS = 37, 20, 12, 3, 2
 
