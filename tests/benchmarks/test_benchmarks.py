@@ -56,8 +56,6 @@ def test_nanogpts_style_computes_what_the_course_does():
 
 def test_contestants_of_a_step_have_models_of_one_size(monkeypatch):
     run.declare_missing_operators()
-    pytest.importorskip("transformers")
-    pytest.importorskip("timm")
     from tests.benchmarks import contests
 
     for contest, tolerance in ((contests.gpt_step, 0.0), (contests.siren_step, 0.0), (contests.vit_step, 0.01)):

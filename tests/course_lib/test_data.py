@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn.datasets
 import torch
 from drawing import LAWS
 from hypothesis import given
@@ -167,7 +168,7 @@ def test_foreign_wav_is_refused(tmp_path):
 
 
 def test_digits_are_split_without_overlap_and_keep_label_and_image_together():
-    stored = pytest.importorskip("sklearn.datasets").load_digits()
+    stored = sklearn.datasets.load_digits()
     both = [images.digits(split, dtype=torch.uint8) for split in ("train", "test")]
     assert [tuple(x.shape) for x, _ in both] == [(1437, 1, 8, 8), (360, 1, 8, 8)]
     found = sorted((*x.flatten().tolist(), y.item()) for part in both for x, y in zip(*part, strict=True))
@@ -175,7 +176,6 @@ def test_digits_are_split_without_overlap_and_keep_label_and_image_together():
 
 
 def test_digits_are_between_zero_and_one_and_drawn_by_their_seed():
-    pytest.importorskip("sklearn")
     x, y = images.digits("train", seed=3)
     assert (x.dtype, y.dtype, x.min().item(), x.max().item()) == (torch.float32, torch.int64, 0.0, 1.0)
     assert torch.equal(x, images.digits("train", seed=3)[0])
@@ -185,7 +185,6 @@ def test_digits_are_between_zero_and_one_and_drawn_by_their_seed():
 
 @pytest.mark.parametrize("name", images.PICTURES)
 def test_pictures_come_from_the_package_alone(name, monkeypatch):
-    pytest.importorskip("skimage")
     monkeypatch.setattr("socket.socket", None)
     found = images.picture(name)
     assert found.dtype == torch.float32 and found.ndim == 3 and found.shape[0] in (1, 3)
@@ -194,7 +193,6 @@ def test_pictures_come_from_the_package_alone(name, monkeypatch):
 
 
 def test_the_camera_picture_is_the_well_known_one():
-    pytest.importorskip("skimage")
     assert images.picture("camera").shape == (1, 512, 512)
     astronaut = images.picture("astronaut", dtype=torch.uint8)
     assert astronaut[:, 0, 0].tolist() == [154, 147, 151]

@@ -5,15 +5,12 @@ import json
 
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
 
 from course_lib.pretrained.vit import load_vit
 from course_lib.pretrained.vit_names import convert_vit
 from course_lib.vit import ViT
-
-timm = pytest.importorskip("timm")
-torchvision = pytest.importorskip("torchvision")
-transformers = pytest.importorskip("transformers")
 
 B, C, PATCH, CLASSES, DIM, DEPTH, HEADS, HIDDEN = 6, 3, 2, 9, 20, 2, 5, 70
 
