@@ -7,8 +7,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
 from torch import Tensor
+
+from course_lib.pretrained.files import download, existing, read_weights
 
 if TYPE_CHECKING:
     from course_lib.gpt import GPT
@@ -58,9 +59,9 @@ def load_gpt2(
     """
     folder = Path(name_or_folder)
     if not folder.is_dir():
-        folder = download(str(name_or_folder), revision)
+        folder = download(HUB_NAMES.get(str(name_or_folder), str(name_or_folder)), revision)
     config = _read_config(folder)
-    state = convert_gpt2(_read_weights(folder))
+    state = convert_gpt2(read_weights(folder))
     model = model_class(
         vocab=config["vocab_size"],
         block=config.get("n_positions", config.get("n_ctx")),
@@ -93,33 +94,6 @@ def convert_gpt2(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return ours
 
 
-def download(name: str, revision: str | None = None) -> Path:
-    """Fetch a model's config and weights from the Hugging Face hub, or find them in its cache.
-
-    Raises ImportError without huggingface_hub, ValueError if the hub knows no such model, ConnectionError
-    if neither hub nor cache can give it.
-    """
-    try:
-        from huggingface_hub import errors, snapshot_download
-    except ImportError as error:
-        raise ImportError(f"Downloading {name!r} needs: pip install huggingface_hub safetensors.") from error
-    repo = HUB_NAMES.get(name, name)
-    try:
-        for weights in ("model*.safetensors*", "pytorch_model*.bin*"):
-            folder = Path(snapshot_download(repo, revision=revision, allow_patterns=["config.json", weights]))
-            if any(folder.glob(weights)):
-                break
-        return folder
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError) as error:
-        where = f"{name!r} is no folder here, and the Hugging Face hub has no such model"
-        raise ValueError(f"{where}{f' at revision {revision}' if revision else ''}.") from error
-    except OSError as error:
-        raise ConnectionError(
-            f"Cannot download {repo!r}: the Hugging Face hub cannot be reached and nothing is cached. "
-            "Go online once, or give the path of a folder with config.json and model.safetensors."
-        ) from error
-
-
 def _convert_one(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
     if name in TOP_NAMES:
         yield TOP_NAMES[name], tensor
@@ -146,37 +120,10 @@ def _convert_one(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    config = json.loads(_existing(folder, "config.json").read_text(encoding="utf-8"))
+    config = json.loads(existing(folder, "config.json").read_text(encoding="utf-8"))
     for name, allowed in REQUIRED.items():
         if name in config and config[name] not in allowed:
             raise ValueError(f"{folder} holds no GPT-2 as published: its {name} is {config[name]!r}.")
     if config.get("n_inner") not in (None, 4 * config["n_embd"]):
         raise ValueError(f"{folder} has MLPs of width {config['n_inner']}, but GPT's have 4 times dim.")
     return config
-
-
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    for whole, read in (("model.safetensors", _read_safetensors), ("pytorch_model.bin", _read_pickle)):
-        index = folder / f"{whole}.index.json"
-        if (folder / whole).exists():
-            return read(folder / whole)
-        if index.exists():
-            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-            return {name: t for shard in sorted(shards) for name, t in read(_existing(folder, shard)).items()}
-    raise FileNotFoundError(f"{folder} holds neither model.safetensors nor pytorch_model.bin.")
-
-
-def _existing(folder: Path, name: str) -> Path:
-    if not (folder / name).exists():
-        raise FileNotFoundError(f"{folder} holds no {name}.")
-    return folder / name
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(path)
-
-
-def _read_pickle(path: Path) -> dict[str, Tensor]:
-    return torch.load(path, map_location="cpu", weights_only=True)

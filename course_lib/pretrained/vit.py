@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from course_lib.positions import resize_positions
-from course_lib.pretrained.gpt2 import _existing, _read_safetensors, _read_weights, download
+from course_lib.pretrained.files import download, existing, read_safetensors, read_weights
 from course_lib.pretrained.vit_names import PREFIXES, convert_vit, recognise
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _read(
     if path.is_file():
         return _unwrap(_read_file(path)), {}
     folder = path if path.is_dir() else download(str(source), revision)
-    config = json.loads(_existing(folder, "config.json").read_text(encoding="utf-8"))
+    config = json.loads(existing(folder, "config.json").read_text(encoding="utf-8"))
     for name, allowed in REQUIRED.items():
         if name in config and config[name] not in allowed:
             raise ValueError(f"{folder} holds no ViT as published: its {name} is {config[name]!r}.")
@@ -108,12 +108,12 @@ def _read(
     if changed or config.get("global_pool", "token") not in POOLS:
         what = ", ".join(sorted(changed)) or "global_pool"
         raise ValueError(f"{folder} holds no plain ViT: its config.json sets {what}.")
-    return _unwrap(_read_weights(folder)), config
+    return _unwrap(read_weights(folder)), config
 
 
 def _read_file(path: Path) -> Mapping[str, Any]:
     if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+        return read_safetensors(path)
     try:
         # training scripts keep their command line beside the weights
         with torch.serialization.safe_globals([argparse.Namespace]):
