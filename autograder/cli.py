@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
 
     sub = command("mistakes", mistakes, "try every known mistake and right variant against the checks")
     sub.add_argument("assignments", nargs="*", metavar="ASSIGNMENT")
-    sub.add_argument("--all", action="store_true", help="with five seeds instead of one")
+    sub.add_argument("--all", action="store_true", help="with twenty seeds instead of one")
 
     sub = command("sample-class", sample_class, "make a class of made-up students and collect what they hand in")
     sub.add_argument("assignment", nargs="?", default="attention")
@@ -201,7 +201,10 @@ def mistakes(course: Course, arguments: argparse.Namespace) -> int:
         names = [name for a in (arguments.assignments or checks.assignments()) for name in checks.names(a)]
     except ValueError as error:
         raise CourseError(f"{error}.") from error
-    table = gate.rows(names, [str(seed) for seed in range(5)] if arguments.all else ("0",))
+    seeds = [str(seed) for seed in range(20)] if arguments.all else ("0",)
+    bar = Progress(sum(len(gate.answers(name)) for name in names), "answers tried", every=20)
+    table = gate.rows(names, seeds, bar.step)
+    bar.close()
     print(gate.as_text(table))
     short = gate.shortages(names)
     for sentence in short:

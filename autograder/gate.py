@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from autograder import checks, judge
@@ -39,20 +39,32 @@ def verdict_on(exercise: Exercise, answer: Answer, seed: str) -> Verdict:
         return judge.judge(exercise, seed, replies)
 
 
-def rows(names: Iterable[str], seeds: Iterable[str] = (LOCAL_SEED,)) -> list[Row]:
-    """One row for each known mistake and correct variant of the exercises ``names``, tried with every seed."""
+def answers(name: str) -> list[tuple[Answer, bool]]:
+    """The known mistakes and correct variants of an exercise, each with whether it should be right."""
+    exercise = checks.load(name)
+    return [(m, False) for m in exercise.mistakes] + [(v, True) for v in exercise.variants]
+
+
+def rows(
+    names: Iterable[str], seeds: Iterable[str] = (LOCAL_SEED,), tick: Callable[[str], None] = lambda _: None
+) -> list[Row]:
+    """One row for each known mistake and correct variant of the exercises ``names``, tried with every seed.
+
+    ``tick`` is told each answer that has been tried.
+    """
     seeds = list(seeds)
     table = []
     for name in names:
         exercise = checks.load(name)
         told = Counter(mistake.says for mistake in exercise.mistakes)
-        for answer, right in [(m, False) for m in exercise.mistakes] + [(v, True) for v in exercise.variants]:
+        for answer, right in answers(name):
             verdicts = [verdict_on(exercise, answer, seed) for seed in seeds]
             problems = [_problem(answer, right, verdict) for verdict in verdicts]
             if not right and told[answer.says] > 1:
                 problems.append("another mistake gets the same message")
             worst = next((v for v, p in zip(verdicts, problems, strict=False) if p), verdicts[0])
             table.append(Row(name, answer.name, right, worst, next((p for p in problems if p), "")))
+            tick(f"{name} {answer.name}")
     return table
 
 
