@@ -7,40 +7,32 @@ from functools import cache
 
 from autograder.exercise import Exercise
 
-# in the order in which an assignment asks for them; a module is named after the exercise it checks
-EXERCISES: dict[str, dict[str, str]] = {
-    "attention": {
-        "softmax": "softmax",
-        "attention_weights": "attention_weights",
-        "attend": "attend",
-        "gram_attention": "gram_attention",
-        "split_heads": "split_heads",
-        "MultiHeadAttention": "multi_head_attention",
-        "LayerNorm": "layer_norm",
-        "TransformerBlock": "transformer_block",
-        "is_permutation_equivariant": "is_permutation_equivariant",
-    },
-}
+# in the course's order; the package of an assignment says in EXERCISES which exercises it has
+ASSIGNMENTS = ("attention",)
 
 
 def assignments() -> list[str]:
     """The names of all assignments, in the course's order."""
-    return list(EXERCISES)
+    return list(ASSIGNMENTS)
 
 
 def names(assignment: str) -> list[str]:
     """The full names of an assignment's exercises, in order; raises ValueError for an unknown assignment."""
-    if assignment not in EXERCISES:
-        raise ValueError(f"no assignment is called {assignment!r}; there are: {', '.join(EXERCISES)}")
-    return [f"{assignment}.{name}" for name in EXERCISES[assignment]]
+    if assignment not in ASSIGNMENTS:
+        raise ValueError(f"no assignment is called {assignment!r}; there are: {', '.join(ASSIGNMENTS)}")
+    return [f"{assignment}.{name}" for name in _exercises(assignment)]
 
 
 @cache
 def load(name: str) -> Exercise:
     """The check of the exercise called ``<assignment>.<name>``; raises ValueError if there is none."""
     assignment, _, exercise = name.partition(".")
-    if exercise not in EXERCISES.get(assignment, {}):
-        known = ", ".join(full for a in EXERCISES for full in names(a))
+    if assignment not in ASSIGNMENTS or exercise not in _exercises(assignment):
+        known = ", ".join(full for assignment in ASSIGNMENTS for full in names(assignment))
         raise ValueError(f"no exercise is called {name!r}; there are: {known}")
-    module = importlib.import_module(f"autograder.checks.{assignment}.{EXERCISES[assignment][exercise]}")
+    module = importlib.import_module(f"autograder.checks.{assignment}.{_exercises(assignment)[exercise]}")
     return module.EXERCISE
+
+
+def _exercises(assignment: str) -> dict[str, str]:
+    return importlib.import_module(f"autograder.checks.{assignment}").EXERCISES
