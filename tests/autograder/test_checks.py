@@ -1,6 +1,7 @@
-"""The checks of the attention assignment: what they must let through, what they must find, and whom they tell why."""
+"""The checks of all assignments: what they must let through, what they must find, and whom they tell why."""
 
 import dataclasses
+import importlib
 import math
 import re
 
@@ -9,20 +10,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import course_lib.attention
 from autograder import checks, gate, judge
 from autograder.check import check
 from autograder.exercise import Exercise
 from autograder.judge import Verdict
 from autograder.result import Result, as_html, as_text
 
-NAMES = checks.names("attention")
+NAMES = [name for assignment in checks.assignments() for name in checks.names(assignment)]
 SEEDS = ["0", "1", "a"]
 POINTS = {
     "softmax": 5, "attention_weights": 6, "attend": 6, "gram_attention": 5, "split_heads": 5,
     "MultiHeadAttention": 8, "LayerNorm": 5, "TransformerBlock": 6, "is_permutation_equivariant": 6,
 }  # fmt: skip
 each_exercise = pytest.mark.parametrize("name", NAMES)
+each_of_attention = pytest.mark.parametrize("name", checks.names("attention"))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -36,7 +37,8 @@ def one_thread():
 
 def reference(exercise: Exercise) -> tuple:
     """The course's own objects."""
-    return tuple(getattr(course_lib.attention, name) for name in exercise.objects)
+    room = importlib.import_module(f"course_lib.{exercise.name.split('.')[0]}")
+    return tuple(getattr(room, name) for name in exercise.objects)
 
 
 def verdict(exercise: Exercise, *objects: object, seed: str = "0", seconds: float | None = None) -> Verdict:
@@ -78,7 +80,12 @@ def test_the_reference_gets_full_marks(name, seed):
     exercise = checks.load(name)
     result = check(name, *reference(exercise), seed=seed)
     assert result.passed, str(result)
-    assert result.points == result.max_points == exercise.points == POINTS[name.split(".")[1]]
+    assert result.points == result.max_points == exercise.points
+
+
+@each_of_attention
+def test_the_points_are_those_that_the_assignment_states(name):
+    assert checks.load(name).points == POINTS[name.split(".")[1]]
 
 
 @each_exercise
@@ -91,7 +98,7 @@ def test_the_same_seed_asks_the_same_and_another_seed_asks_anew(name):
     assert all(mine != theirs for mine, theirs in zip(again, other, strict=True))
 
 
-@each_exercise
+@each_of_attention
 @pytest.mark.parametrize("seed", [str(seed) for seed in range(8)])
 def test_no_axis_can_be_taken_for_another(name, seed):
     for case in checks.load(name).cases:
@@ -293,7 +300,7 @@ def spoils_its_inputs(thing):
     return spoiling
 
 
-@each_exercise
+@each_of_attention
 def test_changing_the_inputs_costs_points(name):
     exercise = checks.load(name)
     told = verdict(exercise, *map(spoils_its_inputs, reference(exercise)))
