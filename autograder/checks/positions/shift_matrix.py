@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from autograder.checks.positions.rotations_by_hand import generator

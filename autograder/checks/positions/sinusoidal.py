@@ -1,8 +1,10 @@
 """The check of ``sinusoidal(n, dim, base=10000.)``."""
 
 import cmath
+import math
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from autograder.exercise import Draw, Exercise
