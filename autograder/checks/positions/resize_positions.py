@@ -225,7 +225,7 @@ SLIPS: list[tuple[str, str, list[tuple[str, str]]]] = [
     ),
     (
         "tenth_of_a_patch_too_large",
-        "The scale factor is (new + 0.1)/old, as in DINO's first code, where the 0.1 guards against rounding. "
+        "The scale factor is (new + 0.1)/old, as in DINO's published code, where the 0.1 guards against rounding. "
         "interpolate then places the samples by that factor, a little off: give it size=new_hw instead.",
         [
             (
