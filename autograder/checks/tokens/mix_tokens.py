@@ -23,7 +23,8 @@ def oracle(tokens: Tensor, weights: Tensor) -> Tensor:
 
 def expect(plan: Plan, tokens: Tensor, weights: Tensor) -> None:
     what = f"mix_tokens of tokens {list(tokens.shape)} by weights {list(weights.shape)}"
-    plan.expect(plan.call(tokens, weights), oracle(tokens, weights), what)
+    # sums of large numbers that nearly cancel: leave room for another order of summation in float32
+    plan.expect(plan.call(tokens, weights), oracle(tokens, weights), what, atol=2e-4)
 
 
 @EXERCISE.case(points=1, cause="new token i is the sum over j of weights[i, j] times token j: weights @ tokens.")
@@ -59,7 +60,7 @@ def any_weights(draw: Draw, plan: Plan) -> None:
     expect(plan, draw.normal(b, n, d), draw.normal(1, n))
     expect(plan, draw.normal(b, 1, d), draw.normal(m, 1))
     weights = draw.normal(m, n)
-    weights[0], weights[-1] = 0.0, 50 * weights[-1].abs()
+    weights[0], weights[-1] = 0.0, 20 * weights[-1].abs()
     expect(plan, draw.normal(b, n, d), -weights)
 
 
