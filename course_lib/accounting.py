@@ -20,9 +20,7 @@ def count_parameters(vocab: int, block: int, dim: int, depth: int, heads: int) -
     return parts | {"total": sum(parts.values())}
 
 
-def count_flops(
-    vocab: int, block: int, dim: int, depth: int, heads: int, batch: int = 1
-) -> dict[str, int]:
+def count_flops(vocab: int, block: int, dim: int, depth: int, heads: int, batch: int = 1) -> dict[str, int]:
     """Count the operations of one training step on `batch` texts of `block` tokens.
 
     A multiplication and the addition after it are two operations; only matrix products are counted, as is

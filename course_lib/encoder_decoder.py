@@ -27,9 +27,7 @@ class DecoderBlock(nn.Module):
     Raises ValueError if `heads` does not divide `dim`.
     """
 
-    def __init__(
-        self, dim: int, heads: int, mlp_ratio: float = 4, *, gelu: str = "erf", dropout: float = 0.0
-    ) -> None:
+    def __init__(self, dim: int, heads: int, mlp_ratio: float = 4, *, gelu: str = "erf", dropout: float = 0.0) -> None:
         super().__init__()
         hidden = int(mlp_ratio * dim)
         self.dropout = dropout
@@ -117,9 +115,7 @@ class EncoderDecoder(nn.Module):
         self.encoder_norm = nn.LayerNorm(dim)
         self.target_tokens = nn.Embedding(target_vocab, dim)
         self.target_positions = nn.Embedding(block, dim)
-        self.decoder = nn.ModuleList(
-            DecoderBlock(dim, heads, gelu=gelu, dropout=dropout) for _ in range(depth)
-        )
+        self.decoder = nn.ModuleList(DecoderBlock(dim, heads, gelu=gelu, dropout=dropout) for _ in range(depth))
         self.decoder_norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, target_vocab, bias=False)
         self.head.weight = self.target_tokens.weight

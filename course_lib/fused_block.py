@@ -69,9 +69,7 @@ class FusedBlock(TransformerBlock):
         self.causal = causal
         self.dropout = dropout
 
-    def forward(
-        self, x: Tensor, mask: Tensor | None = None, cache: KVCache | None = None, layer: int = 0
-    ) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None, cache: KVCache | None = None, layer: int = 0) -> Tensor:
         """Shapes: x [b n d], mask as for `self_attention` -> [b n d]."""
         rate = self.dropout if self.training else 0.0
         seen = self_attention(self.attn, self.norm1(x), mask, self.causal, cache, layer, rate)

@@ -131,9 +131,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _last_logits(
-    model: nn.Module, window: Tensor, mask: Tensor | None, cache: KVCache | None, moved: bool
-) -> Tensor:
+def _last_logits(model: nn.Module, window: Tensor, mask: Tensor | None, cache: KVCache | None, moved: bool) -> Tensor:
     if cache is None:
         return (model(window) if mask is None else model(window, mask))[:, -1]
     if moved:

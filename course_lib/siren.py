@@ -34,9 +34,7 @@ def coordinate_grid(
     return torch.cartesian_prod(rows, columns)  # [h*w 2]
 
 
-def time_coordinates(
-    n: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-) -> Tensor:
+def time_coordinates(n: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Tensor:
     """Give each of the `n` samples of a sound its moment, from -1 (the first) to 1 (the last).
 
     Shape: [n 1]. A sound of several seconds has frequencies far above those of an image on this axis: give

@@ -58,9 +58,7 @@ class PlacedAttention(MultiHeadAttention):
 class PlacedBlock(TransformerBlock):
     """A TransformerBlock whose attention is told where the tokens are."""
 
-    def __init__(
-        self, dim: int, heads: int, kind: Positions, axes: int, base: float, mlp_ratio: float = 4
-    ) -> None:
+    def __init__(self, dim: int, heads: int, kind: Positions, axes: int, base: float, mlp_ratio: float = 4) -> None:
         super().__init__(dim, heads, mlp_ratio)
         self.attn = PlacedAttention(dim, heads, kind, axes, base)
 
@@ -106,9 +104,7 @@ class Transformer(nn.Module):
         )
         self.norm = LayerNorm(dim)
 
-    def forward(
-        self, tokens: Tensor, mask: Tensor | None = None, *, size: tuple[int, int] | None = None
-    ) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor | None = None, *, size: tuple[int, int] | None = None) -> Tensor:
         """Shapes: tokens [b n d], mask [n n], [b n n] or [b h n n] -> [b n d].
 
         A sequence may have any length; a grid other than the trained one is named by `size`. Raises

@@ -110,9 +110,7 @@ def paint_birds(
         pixels = scene[:, None, None], rows, columns
 
         scaled = strokes[species[here]] * radius[here][:, None, None]
-        scaled[..., (0, 3)] = (
-            scaled[..., (0, 3)] * facing[here][:, None, None] + centre[here][:, None, None, 1]
-        )
+        scaled[..., (0, 3)] = scaled[..., (0, 3)] * facing[here][:, None, None] + centre[here][:, None, None, 1]
         scaled[..., (1, 4)] += centre[here][:, None, None, 0]
         distances = [_stroke_distance(rows + 0.5, columns + 0.5, s) for s in scaled.unbind(1)]
 

@@ -91,9 +91,7 @@ def repaint(scenes: Scenes, **facts: Tensor) -> Scenes:
     painted = {"images", "region", "instance"}
     unknown = set(facts) - {f.name for f in dataclasses.fields(Scenes)} | set(facts) & painted
     if unknown:
-        raise TypeError(
-            f"A scene cannot be repainted with {', '.join(sorted(unknown))}: not a fact of scenes."
-        )
+        raise TypeError(f"A scene cannot be repainted with {', '.join(sorted(unknown))}: not a fact of scenes.")
     return paint(dataclasses.replace(scenes, **facts), tuple(scenes.images.shape[-2:]))
 
 
@@ -102,9 +100,7 @@ def paint(scenes: Scenes, size: tuple[int, int]) -> Scenes:
     images, regions, instances = [], [], []
     for start in range(0, len(scenes.sky), _CHUNK):
         part = slice(start, start + _CHUNK)
-        canvas, region = paint_backdrop(
-            scenes.sky[part], scenes.backdrop[part], size, scenes.clouds, scenes.ground
-        )
+        canvas, region = paint_backdrop(scenes.sky[part], scenes.backdrop[part], size, scenes.clouds, scenes.ground)
         colours = {"head": scenes.head[part], "body": scenes.body[part], "wing": scenes.wing[part]}
         facing, centre, radius = scenes.facing[part], scenes.centre[part], scenes.radius[part]
         instance = paint_birds(canvas, region, scenes.species[part], colours, facing, centre, radius)

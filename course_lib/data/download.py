@@ -70,9 +70,7 @@ def _download(file: RemoteFile, target: Path, progress: Progress | None) -> None
     raise DownloadError(_advice(file, target, problems))
 
 
-def _download_from(
-    url: str, file: RemoteFile, part: Path, progress: Progress, problems: list[str]
-) -> bool:
+def _download_from(url: str, file: RemoteFile, part: Path, progress: Progress, problems: list[str]) -> bool:
     barren = 0
     while True:
         before = _size(part)

@@ -75,9 +75,7 @@ def _continues(response: http.client.HTTPResponse, had: int) -> bool:
     return True
 
 
-def _copy(
-    response: http.client.HTTPResponse, out, done: int, total: int | None, progress: Progress
-) -> int:
+def _copy(response: http.client.HTTPResponse, out, done: int, total: int | None, progress: Progress) -> int:
     progress(done, total)
     while True:
         try:

@@ -22,9 +22,7 @@ def rope(x: Tensor, positions: Tensor, base: float = 10000.0) -> Tensor:
     except RuntimeError:
         fits = False
     if not fits:
-        raise ValueError(
-            f"Positions of shape {tuple(positions.shape)} do not fit x of shape {tuple(x.shape)}."
-        )
+        raise ValueError(f"Positions of shape {tuple(positions.shape)} do not fit x of shape {tuple(x.shape)}.")
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     angles = wave_angles(positions, x.shape[-1], base)  # [... n d/2]
     cos, sin = angles.cos().to(wide.dtype), angles.sin().to(wide.dtype)
@@ -65,9 +63,7 @@ def alibi_slopes(heads: int) -> Tensor:
     return torch.tensor((slopes + between)[:heads], dtype=torch.float64)
 
 
-def alibi_bias(
-    heads: int, n: int, *, dtype: torch.dtype | None = None, device: torch.device | None = None
-) -> Tensor:
+def alibi_bias(heads: int, n: int, *, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
     """Give what ALiBi adds to the scores: minus the distance of query and key, times the slope of the head.
 
     Shape: [heads n n]. The distance is |i - j|, so that it also serves attention that is not causal; a causal

@@ -77,9 +77,7 @@ def sincos_2d(
     Source: Chen, Xie and He 2021 (MoCo v3), section 4, who order the channels otherwise.
     """
     if dim % 4:
-        raise ValueError(
-            f"{dim} channels cannot be shared by the sines and cosines of two axes: need 4 | dim."
-        )
+        raise ValueError(f"{dim} channels cannot be shared by the sines and cosines of two axes: need 4 | dim.")
     rows = sinusoidal(h, dim // 2, base, dtype=dtype, device=device)
     columns = sinusoidal(w, dim // 2, base, dtype=dtype, device=device)
     return torch.cat([rows.repeat_interleave(w, dim=0), columns.repeat(h, 1)], dim=-1)
@@ -92,9 +90,7 @@ def fourier_features(coords: Tensor, B: Tensor) -> Tensor:
     numbers of coordinates differ. Source: Tancik et al. 2020, section 6, where B is Gaussian.
     """
     if B.ndim != 2 or coords.shape[-1] != B.shape[-1]:
-        raise ValueError(
-            f"Frequencies of shape {tuple(B.shape)} do not fit points of {coords.shape[-1]} coordinates."
-        )
+        raise ValueError(f"Frequencies of shape {tuple(B.shape)} do not fit points of {coords.shape[-1]} coordinates.")
     phases = 2 * math.pi * coords @ B.mT  # [... m]
     return torch.cat([phases.cos(), phases.sin()], dim=-1)
 
@@ -125,9 +121,7 @@ def resize_positions(
         return table.clone()
     images = grid.reshape(-1, h, w, d).permute(0, 3, 1, 2)  # [b d h w]
     wide = images.float() if images.dtype in (torch.float16, torch.bfloat16) else images
-    resized = F.interpolate(
-        wide, size=tuple(new_hw), mode="bicubic", align_corners=False, antialias=antialias
-    )
+    resized = F.interpolate(wide, size=tuple(new_hw), mode="bicubic", align_corners=False, antialias=antialias)
     resized = resized.to(table.dtype).flatten(2).mT.reshape(*table.shape[:-2], -1, d)
     return torch.cat([prefix, resized], dim=-2)
 
@@ -139,9 +133,7 @@ def wave_angles(positions: Tensor, dim: int, base: float = 10000.0) -> Tensor:
     a position of ten million. Raises ValueError if `dim` is odd.
     """
     if dim % 2 or dim < 2:
-        raise ValueError(
-            f"Sines and cosines come in pairs, so the number of channels must be even, not {dim}."
-        )
+        raise ValueError(f"Sines and cosines come in pairs, so the number of channels must be even, not {dim}.")
     exact = torch.float32 if positions.device.type == "mps" else torch.float64
     frequencies = base ** (-torch.arange(0, dim, 2, device=positions.device, dtype=exact) / dim)
     return positions.to(exact)[..., None] * frequencies

@@ -47,9 +47,7 @@ BLOCK_NAMES = {
 BUFFERS = ("attn.bias", "attn.masked_bias")
 
 
-def load_gpt2(
-    model_class: type[Model], name_or_folder: str | PathLike[str], revision: str | None = None
-) -> Model:
+def load_gpt2(model_class: type[Model], name_or_folder: str | PathLike[str], revision: str | None = None) -> Model:
     """Build a `model_class` with the sizes and weights of a published GPT-2.
 
     A folder must hold config.json and model.safetensors or pytorch_model.bin (whole or in shards); any

@@ -56,9 +56,7 @@ class AudioTokenizer(Tokenizer):
 
     def chop(self, signal: Tensor) -> tuple[Tensor, Tensor]:
         if signal.shape[-1] < self.frame:
-            raise ValueError(
-                f"A sound of {signal.shape[-1]} samples is shorter than a frame of {self.frame}."
-            )
+            raise ValueError(f"A sound of {signal.shape[-1]} samples is shorter than a frame of {self.frame}.")
         frames = signal.unfold(-1, self.frame, self.hop)  # [b c n frame]
         return _all_there(rearrange(frames, "b c n t -> b n (c t)"))
 
@@ -78,9 +76,7 @@ class TextTokenizer(Tokenizer):
         weight = self.proj.weight
         lengths = torch.tensor([len(ids) for ids in texts], device=weight.device)
         n = max(map(len, texts), default=0)
-        ids = torch.tensor(
-            [ids + [0] * (n - len(ids)) for ids in texts], dtype=torch.long, device=weight.device
-        )
+        ids = torch.tensor([ids + [0] * (n - len(ids)) for ids in texts], dtype=torch.long, device=weight.device)
         present = torch.arange(n, device=weight.device) < lengths[:, None]
         pieces = F.one_hot(ids.reshape(len(texts), n), self.proj.in_features).to(weight.dtype)
         return pieces * present[..., None], present
@@ -107,9 +103,7 @@ class PointCloudTokenizer(Tokenizer):
             )
         centres = farthest_points(signal, self.groups)  # [b groups axes]
         distances = torch.cdist(centres, signal, compute_mode="donot_use_mm_for_euclid_dist")
-        nearest = distances.topk(
-            self.neighbours, largest=False
-        ).indices  # [b groups neighbours], nearest first
+        nearest = distances.topk(self.neighbours, largest=False).indices  # [b groups neighbours], nearest first
         every = torch.arange(signal.shape[0], device=signal.device)[:, None, None]
         offsets = signal[every, nearest] - centres[:, :, None]
         return _all_there(torch.cat([centres, offsets.flatten(2)], dim=-1))

@@ -26,9 +26,7 @@ class GPT2Tokenizer(BPETokenizer):
         spelling = {byte: character for character, byte in byte_of_character().items()}
         spelled = {"".join(spelling[byte] for byte in token): i for i, token in self.vocab.items()}
         if missing := spelled.keys() - published.keys():
-            raise ValueError(
-                f"{encoder_json} lacks {len(missing)} tokens of {vocab_bpe}, such as {min(missing)!r}."
-            )
+            raise ValueError(f"{encoder_json} lacks {len(missing)} tokens of {vocab_bpe}, such as {min(missing)!r}.")
         self.published = {i: published[token] for token, i in spelled.items()}
         self.special = {token: i for token, i in published.items() if token not in spelled}
         self.end_of_text = self.special.get(END_OF_TEXT)
@@ -50,9 +48,7 @@ class GPT2Tokenizer(BPETokenizer):
         for merges, vocab in [("vocab.bpe", "encoder.json"), ("merges.txt", "vocab.json")]:
             if (Path(name) / merges).exists() and (Path(name) / vocab).exists():
                 return cls(Path(name) / merges, Path(name) / vocab)
-        raise FileNotFoundError(
-            f"{name} holds neither vocab.bpe and encoder.json nor merges.txt and vocab.json."
-        )
+        raise FileNotFoundError(f"{name} holds neither vocab.bpe and encoder.json nor merges.txt and vocab.json.")
 
     def encode(self, text: str) -> list[int]:
         """Give GPT-2's ids of a text; see BPETokenizer."""
@@ -91,8 +87,7 @@ def write_merges(merges: dict[Pair, int]) -> str:
         spelling[new] = spelling[a] + spelling[b]
     if len(set(spelling.values())) < len(spelling):
         raise ValueError(
-            "Two merges make the same bytes: GPT-2's format, which names a token by them, has no way "
-            "to say so."
+            "Two merges make the same bytes: GPT-2's format, which names a token by them, has no way to say so."
         )
     return "\n".join(lines) + "\n"
 
@@ -110,9 +105,7 @@ def _download(name: str, file: str, revision: str | None) -> str:
             "Go online once, or give the path of a folder with vocab.bpe and encoder.json."
         ) from error
     except (errors.HfHubHTTPError, errors.HFValidationError) as error:
-        raise ValueError(
-            f"{name!r} is no folder here, and the Hugging Face hub has no {file} of that name."
-        ) from error
+        raise ValueError(f"{name!r} is no folder here, and the Hugging Face hub has no {file} of that name.") from error
 
 
 @cache

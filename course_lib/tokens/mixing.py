@@ -49,8 +49,7 @@ def conv2d_mixing_matrix(
         raise ValueError(f"The kernel must be [kh kw], but its shape is {tuple(kernel.shape)}.")
     padding = (kernel.shape[0] // 2, kernel.shape[1] // 2) if padding is None else padding
     (down, row_there), (across, column_there) = (
-        _taps(n, k, s, p, kernel.device)
-        for n, k, s, p in zip(grid, kernel.shape, stride, padding, strict=True)
+        _taps(n, k, s, p, kernel.device) for n, k, s, p in zip(grid, kernel.shape, stride, padding, strict=True)
     )
     weights = kernel[down[:, None, :, None], across[None, :, None, :]]  # [mh mw h w]
     reached = row_there[:, None, :, None] & column_there[None, :, None, :]
@@ -118,9 +117,7 @@ def _taps(n: int, k: int, stride: int, padding: int, device: torch.device) -> tu
     """Which weight joins each output to each input along one side, and whether any does: [m n] twice."""
     m = (n + 2 * padding - k) // stride + 1 if stride > 0 else 0
     if m < 1 or k < 1 or padding < 0:
-        raise ValueError(
-            f"A kernel of {k} with stride {stride} and padding {padding} does not fit {n} tokens."
-        )
+        raise ValueError(f"A kernel of {k} with stride {stride} and padding {padding} does not fit {n} tokens.")
     first = torch.arange(m, device=device) * stride - padding
     tap = torch.arange(n, device=device) - first[:, None]
     return tap.clamp(0, k - 1), (tap >= 0) & (tap < k)

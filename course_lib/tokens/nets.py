@@ -35,9 +35,7 @@ def as_conv1x1(mlp: TokenMLP) -> nn.Sequential:
 
 
 def _as_conv(linear: nn.Linear) -> nn.Conv2d:
-    conv = nn.Conv2d(
-        linear.in_features, linear.out_features, 1, device=linear.weight.device, dtype=linear.weight.dtype
-    )
+    conv = nn.Conv2d(linear.in_features, linear.out_features, 1, device=linear.weight.device, dtype=linear.weight.dtype)
     with torch.no_grad():
         conv.weight.copy_(linear.weight[:, :, None, None])
         conv.bias.copy_(linear.bias)

@@ -31,9 +31,7 @@ def unpatchify(tokens: Tensor, patch: int, image_size: tuple[int, int]) -> Tenso
             f"but there are {tokens.shape[1]} tokens."
         )
     if tokens.shape[2] % patch**2:
-        raise ValueError(
-            f"Tokens of {tokens.shape[2]} numbers are not whole patches of {patch}×{patch} pixels."
-        )
+        raise ValueError(f"Tokens of {tokens.shape[2]} numbers are not whole patches of {patch}×{patch} pixels.")
     return rearrange(tokens, "b (gh gw) (c p1 p2) -> b c (gh p1) (gw p2)", gh=rows, p1=patch, p2=patch)
 
 

@@ -22,9 +22,7 @@ def _pattern() -> re.Pattern[str]:
     letter, number = _ranges("L"), _ranges("N")
     space, not_space = r"[^\S\x1c-\x1f]", r"[\S\x1c-\x1f]"
     other = r"(?:[^\w\s]|[_\x1c-\x1f])"
-    return re.compile(
-        rf"'(?:[stmd]|re|ve|ll)| ?[{letter}]+| ?[{number}]+| ?{other}+|{space}+(?!{not_space})|{space}+"
-    )
+    return re.compile(rf"'(?:[stmd]|re|ve|ll)| ?[{letter}]+| ?[{number}]+| ?{other}+|{space}+(?!{not_space})|{space}+")
 
 
 def _ranges(kind: str) -> str:

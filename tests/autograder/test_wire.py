@@ -14,9 +14,11 @@ from autograder.wire import DTYPES, MAGIC, Other, Ref, WireError, decode, encode
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.binary(max_size=20)
 values = st.recursive(
     scalars | st.builds(Ref, st.text(max_size=5), st.tuples(st.integers(0, 9))) | st.builds(Other, st.text(max_size=5)),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.lists(inner, max_size=4).map(tuple)
-    | st.dictionaries(st.text(max_size=5) | st.tuples(st.integers(), st.integers()), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(st.text(max_size=5) | st.tuples(st.integers(), st.integers()), inner, max_size=4)
+    ),
     max_leaves=15,
 )
 

@@ -20,9 +20,7 @@ from course_lib.tokens import (
 )
 from course_lib.tokens.gpt2 import byte_of_character
 
-TEXT = (
-    "Don't panic: naïve 世界 said 'tis 2024's  end.\n\n\tThe cat sat on the mat; the cats' mats 12.5 ½ Ⅷ 😀😀"
-)
+TEXT = "Don't panic: naïve 世界 said 'tis 2024's  end.\n\n\tThe cat sat on the mat; the cats' mats 12.5 ½ Ⅷ 😀😀"
 few_letters = st.text(alphabet="abc", max_size=60)  # pairs repeat, runs are long, ties are many
 any_text = st.text(max_size=60)
 
@@ -162,9 +160,7 @@ def test_merges_are_kept_apart_from_the_dictionary_given():
     assert tokenizer.encode("bc") == [98, 99] and len(tokenizer) == 257
 
 
-@pytest.mark.parametrize(
-    "merges", [{(97, 300): 256}, {(97, 98): 98}, {(97, 98): 256, (98, 99): 256}, {(256, 97): 256}]
-)
+@pytest.mark.parametrize("merges", [{(97, 300): 256}, {(97, 98): 98}, {(97, 98): 256, (98, 99): 256}, {(256, 97): 256}])
 def test_impossible_merges_are_refused(merges):
     with pytest.raises(ValueError, match="must make a new id"):
         BPETokenizer(merges)
@@ -269,9 +265,7 @@ def test_two_ways_to_the_same_bytes_cannot_be_written():
         write_merges(merges)
 
 
-@pytest.mark.parametrize(
-    ("line", "message"), [("ab c", "Line 2"), ("a", "Line 2"), ("a b\na b", "a second time")]
-)
+@pytest.mark.parametrize(("line", "message"), [("ab c", "Line 2"), ("a", "Line 2"), ("a b\na b", "a second time")])
 def test_unreadable_merges_name_the_line(line, message):
     with pytest.raises(ValueError, match=message):
         read_merges("#version: 0.2\n" + line)

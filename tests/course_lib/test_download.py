@@ -224,9 +224,7 @@ def test_a_damaged_packed_file_is_noticed(tmp_path, spoil):
 def test_a_file_that_unpacks_to_far_too_much_is_not_unpacked_whole(tmp_path, monkeypatch):
     read = []
     honest = gzip.GzipFile.read
-    monkeypatch.setattr(
-        gzip.GzipFile, "read", lambda self, n: (block := honest(self, n), read.append(len(block)))[0]
-    )
+    monkeypatch.setattr(gzip.GzipFile, "read", lambda self, n: (block := honest(self, n), read.append(len(block)))[0])
     (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(50_000_000)))
     problem = damage(tmp_path / "a.gz", RemoteFile("a.gz", (), 1000, "", gunzip=True))
     assert problem == "it has more than 1,000 bytes instead of 1,000"

@@ -100,10 +100,7 @@ def test_rope_products_depend_on_differences_alone(positions, shift):
     lone = torch.stack(
         [
             torch.stack(
-                [
-                    (q[:, i] * rope(k[:, j, None], places[j : j + 1] - places[i], 50.0)[:, 0]).sum(-1)
-                    for j in range(4)
-                ],
+                [(q[:, i] * rope(k[:, j, None], places[j : j + 1] - places[i], 50.0)[:, 0]).sum(-1) for j in range(4)],
                 dim=-1,
             )
             for i in range(4)
@@ -202,9 +199,7 @@ def cubic_weights(old: int, new: int) -> torch.Tensor:
 def test_resizing_by_cubic_convolution(new):
     prefix, grid = draw(2, 6), draw(4 * 5, 6, seed=1)
     resized = resize_positions(torch.cat([prefix, grid]), (4, 5), new, n_prefix=2)
-    wanted = torch.einsum(
-        "ir,jc,rcd->ijd", cubic_weights(4, new[0]), cubic_weights(5, new[1]), grid.reshape(4, 5, 6)
-    )
+    wanted = torch.einsum("ir,jc,rcd->ijd", cubic_weights(4, new[0]), cubic_weights(5, new[1]), grid.reshape(4, 5, 6))
     torch.testing.assert_close(resized, torch.cat([prefix, wanted.reshape(-1, 6)]))
 
 

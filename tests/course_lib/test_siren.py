@@ -30,9 +30,7 @@ from course_lib.siren import (
 
 
 def test_the_room_has_every_exercise_under_its_name():
-    names = (
-        "coordinate_grid siren_bound SineLayer Siren gradient laplacian poisson_loss sdf_loss psnr".split()
-    )
+    names = "coordinate_grid siren_bound SineLayer Siren gradient laplacian poisson_loss sdf_loss psnr".split()
     assert all(callable(getattr(room, name)) for name in names)
 
 

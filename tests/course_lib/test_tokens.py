@@ -77,9 +77,7 @@ def test_patch_embed(device, redraw, size):
     embed = redraw(PatchEmbed(size, 3, 4, 7)).to(device)
     images = torch.randn(2, 4, *size, device=device)
     assert embed.grid == (size[0] // 3, size[1] // 3) and embed.n == 6
-    wanted = torch.stack(
-        [patchify(images, 3)[:, i] @ embed.proj.weight.T + embed.proj.bias for i in range(6)], 1
-    )
+    wanted = torch.stack([patchify(images, 3)[:, i] @ embed.proj.weight.T + embed.proj.bias for i in range(6)], 1)
     torch.testing.assert_close(embed(images), wanted)
     with pytest.raises(ValueError, match="Made for images of shape"):
         embed(torch.randn(2, 4, size[1], size[0], device=device))
@@ -208,9 +206,7 @@ def test_mixer_learns_from_every_weight(device):
     assert logits.shape == (2, 5)
     logits.square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in mixer.parameters())
-    assert (
-        mixer.blocks[0].across.expand.out_features == 4 and mixer.blocks[0].within.expand.out_features == 32
-    )
+    assert mixer.blocks[0].across.expand.out_features == 4 and mixer.blocks[0].within.expand.out_features == 32
 
 
 BPE = BPETokenizer(train_bpe("the cat sat on the mat, naïve cat".encode(), 20))
@@ -235,18 +231,12 @@ def test_anything_becomes_tokens_by_chopping_and_projecting(device, redraw, kind
     assert tokens.shape == (2, n, 7) and present.shape == (2, n) and present.dtype == torch.bool
     for b in range(2):
         for i in range(n):
-            wanted = (
-                tokenizer.proj.weight @ pieces[b, i] + tokenizer.proj.bias
-                if present[b, i]
-                else 0 * tokens[b, i]
-            )
+            wanted = tokenizer.proj.weight @ pieces[b, i] + tokenizer.proj.bias if present[b, i] else 0 * tokens[b, i]
             torch.testing.assert_close(tokens[b, i], wanted)
 
 
 def test_audio_frames_overlap_by_hand():
-    pieces, present = AudioTokenizer(4, dim=2, hop=3, in_channels=2).chop(
-        torch.arange(24.0).reshape(1, 2, 12)
-    )
+    pieces, present = AudioTokenizer(4, dim=2, hop=3, in_channels=2).chop(torch.arange(24.0).reshape(1, 2, 12))
     assert pieces.tolist() == [[[i, i + 1, i + 2, i + 3, i + 12, i + 13, i + 14, i + 15] for i in (0, 3, 6)]]
     assert present.all()
     with pytest.raises(ValueError, match="shorter than a frame"):

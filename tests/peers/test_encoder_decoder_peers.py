@@ -122,6 +122,7 @@ START, END, PAD = 0, 1, 2
 def theirs(redraw):
     """A Pegasus with GELU and no dropout, every parameter drawn anew; one vocabulary for both sides."""
     import transformers
+
     config = transformers.PegasusConfig(
         vocab_size=SOURCE, d_model=DIM, encoder_layers=DEPTH, decoder_layers=DEPTH,
         encoder_attention_heads=HEADS, decoder_attention_heads=HEADS, encoder_ffn_dim=4 * DIM,

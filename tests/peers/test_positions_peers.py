@@ -101,9 +101,7 @@ def test_rotary_attention_against_llama(redraw, base):
     bias = torch.zeros(5, 5, dtype=F64).masked_fill(~causal, -math.inf)[None, None]
     assert_same(
         values_and_gradients(lambda t: ours(t, mask=causal), [x]),
-        values_and_gradients(
-            lambda t: theirs(t, position_embeddings=rotary(t, places), attention_mask=bias)[0], [x]
-        ),
+        values_and_gradients(lambda t: theirs(t, position_embeddings=rotary(t, places), attention_mask=bias)[0], [x]),
         atol=1e-5,  # their frequencies are in float32
         rtol=1e-5,
     )
@@ -166,9 +164,7 @@ def test_fourier_features_are_a_complex_exponential():
     coords, waves = draw(2, 5, 3), draw(4, 3, seed=1)
 
     def complex_waves(v):
-        wave = torch.polar(
-            torch.ones(2, 5, 4, dtype=F64), 2 * math.pi * torch.einsum("bnc,mc->bnm", v, waves)
-        )
+        wave = torch.polar(torch.ones(2, 5, 4, dtype=F64), 2 * math.pi * torch.einsum("bnc,mc->bnm", v, waves))
         return torch.cat([wave.real, wave.imag], dim=-1)
 
     assert_same(
@@ -184,9 +180,7 @@ def test_resizing_against_timm(new, antialias):
 
     table = draw(1, 2 + 4 * 5, 6).float()  # timm computes in float32
     assert_same(
-        values_and_gradients(
-            lambda t: resize_positions(t, (4, 5), new, n_prefix=2, antialias=antialias), [table]
-        ),
+        values_and_gradients(lambda t: resize_positions(t, (4, 5), new, n_prefix=2, antialias=antialias), [table]),
         values_and_gradients(
             lambda t: resample_abs_pos_embed(t, list(new), [4, 5], num_prefix_tokens=2, antialias=antialias),
             [table],
@@ -199,9 +193,7 @@ def test_resizing_against_transformers_vit(redraw, new):
     from transformers import ViTConfig
     from transformers.models.vit.modeling_vit import ViTEmbeddings
 
-    theirs = redraw(
-        ViTEmbeddings(ViTConfig(image_size=8, patch_size=2, hidden_size=6, num_attention_heads=1))
-    )
+    theirs = redraw(ViTEmbeddings(ViTConfig(image_size=8, patch_size=2, hidden_size=6, num_attention_heads=1)))
     height, width = 2 * new[0], 2 * new[1]
     wanted = theirs.interpolate_pos_encoding(torch.zeros(1, 1 + new[0] * new[1], 6), height, width)
     torch.testing.assert_close(resize_positions(theirs.position_embeddings, (4, 4), new), wanted)
@@ -231,9 +223,7 @@ def test_a_transformer_without_positions_against_torch(redraw, causal):
             ]:
                 state[f"blocks.{i}.{our}.{part}"] = getattr(getattr(block, their), part)
     ours.load_state_dict(state)
-    hidden = (
-        torch.ones(5, 5, dtype=torch.bool).triu(1) if causal else None
-    )  # torch: True may not be attended to
+    hidden = torch.ones(5, 5, dtype=torch.bool).triu(1) if causal else None  # torch: True may not be attended to
     x = [draw(2, 5, 12)]
     assert_same(values_and_gradients(ours, x), values_and_gradients(lambda t: theirs(t, mask=hidden), x))
 

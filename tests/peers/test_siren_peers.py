@@ -259,6 +259,7 @@ def test_losses_give_parameters_the_gradient_of_finite_differences(redraw, loss)
 @pytest.mark.parametrize("data_range", [1.0, 2.0, 255.0])
 def test_psnr_is_that_of_scikit_image(data_range):
     from skimage import metrics
+
     a, b = data_range * torch.rand(3, 5, dtype=torch.float64), data_range * torch.rand(3, 5, dtype=torch.float64)
     theirs = metrics.peak_signal_noise_ratio(a.numpy(), b.numpy(), data_range=data_range)
     assert psnr(a, b, data_range).item() == pytest.approx(theirs)

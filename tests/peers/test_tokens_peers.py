@@ -61,9 +61,7 @@ def test_patch_embed_is_a_strided_convolution(redraw, size):
 
     parameters = list(embed.parameters())
     images = [draw(2, 4, *size)]
-    assert_same(
-        values_and_gradients(embed, images, parameters), values_and_gradients(convolve, images, parameters)
-    )
+    assert_same(values_and_gradients(embed, images, parameters), values_and_gradients(convolve, images, parameters))
 
 
 def test_patch_embed_against_timm(redraw):
@@ -83,9 +81,7 @@ def test_patch_embed_against_vit_pytorch(redraw):
     # its pieces are ordered (row, column, channel), and normalised before and after, which is left out here
     chop, _, project, _ = (
         redraw(
-            SimpleViT(
-                image_size=(6, 9), patch_size=3, num_classes=2, dim=8, depth=1, heads=1, mlp_dim=4, channels=4
-            )
+            SimpleViT(image_size=(6, 9), patch_size=3, num_classes=2, dim=8, depth=1, heads=1, mlp_dim=4, channels=4)
         )
         .double()
         .to_patch_embedding
@@ -106,11 +102,7 @@ def test_the_conv_matrix_is_conv1d(k, stride, padding):
 
     def convolve(x, kernel):
         pad = k // 2 if padding is None else padding
-        return (
-            F.conv1d(x.mT.reshape(-1, 1, 11), kernel[None, None], stride=stride, padding=pad)
-            .reshape(2, 4, -1)
-            .mT
-        )
+        return F.conv1d(x.mT.reshape(-1, 1, 11), kernel[None, None], stride=stride, padding=pad).reshape(2, 4, -1).mT
 
     inputs = [draw(2, 11, 4), draw(k, seed=1)]
     assert_same(values_and_gradients(mix, inputs), values_and_gradients(convolve, inputs))
@@ -139,9 +131,7 @@ def test_token_mlp_is_a_convolution_over_the_sequence_in_values_and_gradients(re
 
     parameters = list(mlp.parameters())
     tokens = [draw(2, 6, 5)]
-    assert_same(
-        values_and_gradients(mlp, tokens, parameters), values_and_gradients(convolve, tokens, parameters)
-    )
+    assert_same(values_and_gradients(mlp, tokens, parameters), values_and_gradients(convolve, tokens, parameters))
     kinds = [type(layer) for layer in as_conv1x1(mlp)]
     assert kinds == [nn.Conv2d, nn.GELU, nn.Conv2d] and as_conv1x1(mlp)[0].kernel_size == (1, 1)
 
@@ -149,9 +139,7 @@ def test_token_mlp_is_a_convolution_over_the_sequence_in_values_and_gradients(re
 def test_mixer_against_timm(redraw):
     from timm.models.mlp_mixer import MlpMixer
 
-    theirs = (
-        redraw(MlpMixer(5, (6, 9), 4, 3, num_blocks=2, embed_dim=8, mlp_ratio=(0.5, 3.0))).double().eval()
-    )
+    theirs = redraw(MlpMixer(5, (6, 9), 4, 3, num_blocks=2, embed_dim=8, mlp_ratio=(0.5, 3.0))).double().eval()
     ours = MLPMixer((6, 9), 3, 4, classes=5, dim=8, depth=2, channel_hidden=24).double()
     names = {
         "stem": "embed", "mlp_tokens": "across", "mlp_channels": "within", "fc1": "expand", "fc2": "contract",
@@ -216,9 +204,7 @@ def bpe(request, tmp_path_factory):
 # characters that this Python does not know yet may be letters to the others: Cn leaves them out
 known_text = st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=40)
 texts = (
-    known_text
-    | st.text(alphabet=CORPUS, max_size=80)
-    | st.text(alphabet=" \n\t\x1c\x85\xa0\u3000a1!'", max_size=20)
+    known_text | st.text(alphabet=CORPUS, max_size=80) | st.text(alphabet=" \n\t\x1c\x85\xa0\u3000a1!'", max_size=20)
 )
 
 
@@ -261,9 +247,7 @@ def test_training_takes_the_merges_that_tokenizers_takes():
     """Until two pairs are equally frequent: then the Rust trainer takes the smaller one, we the larger."""
     # words of few letters, each as often as no other, so that pairs have counts of their own for long
     random = Random(0)
-    often = {
-        "".join(random.choices("abcdef", k=random.randint(2, 9))): random.randint(1, 3000) for _ in range(100)
-    }
+    often = {"".join(random.choices("abcdef", k=random.randint(2, 9))): random.randint(1, 3000) for _ in range(100)}
     words = [word for word, count in often.items() for _ in range(count)]
     ours = train_bpe_on_words(words, 120)
     rust = RustTokenizer(models.BPE())
