@@ -57,6 +57,8 @@ def notebook(browser: Browser, tmp_path: Path) -> Iterator[Page]:
         wait_for(f"http://localhost:{port}/api?token=t", tmp_path / "lab.log")
         page.goto(f"http://localhost:{port}/lab/tree/try.ipynb?token=t")
         page.wait_for_selector(".jp-CodeCell .cm-content", timeout=WAIT)
+        # before the notebook has its kernel, running cells does nothing
+        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=WAIT)
         page.click(".lm-MenuBar-item:has-text('Run')", timeout=WAIT)
         page.click(".lm-Menu-item:has-text('Run All Cells')", timeout=WAIT)
         yield page

@@ -9,7 +9,8 @@ from playwright.sync_api import Browser
 from watching import PAGES, settle, watched
 
 pytestmark = pytest.mark.browser
-CHAPTER = Path(__file__).resolve().parents[2] / "book" / "chapters" / "attention.md"
+REPOSITORY = Path(__file__).resolve().parents[2]
+CHAPTER = REPOSITORY / "book" / "chapters" / "attention.md"
 
 
 @pytest.fixture(params=["server", "disk"])
@@ -93,6 +94,8 @@ def test_assignment_is_shown_as_handed_out_and_can_be_fetched(browser: Browser, 
         assert page.locator("div.cell_input").count() >= 9
         assert page.locator("div.cell_output").count() == 0
         page.goto(f"{served}assignments/index.html")
-        link = page.locator("article a.download")
-        response = context.request.get(page.evaluate("(a) => a.href", link.element_handle()))
-        assert response.json()["nbformat"] == 4
+        links = page.locator("article a.download").all()
+        assert len(links) == len(list((REPOSITORY / "solutions").glob("*.md")))
+        for link in links:
+            response = context.request.get(page.evaluate("(a) => a.href", link.element_handle()))
+            assert response.json()["nbformat"] == 4

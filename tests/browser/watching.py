@@ -55,7 +55,10 @@ def watched(browser: Browser, **options: object) -> Iterator[tuple[BrowserContex
 
     def page(page: Page) -> None:
         page.on("websocket", lambda s: watch.outside.append(f"opened {s.url}"))
-        page.on("requestfailed", lambda r: watch.failed.append(f"did not get {r.url}"))
+        # a request is aborted when the page is left before it ends: nobody missed its answer
+        page.on(
+            "requestfailed", lambda r: r.failure != "net::ERR_ABORTED" and watch.failed.append(f"did not get {r.url}")
+        )
         page.on("response", lambda r: r.status >= 400 and watch.failed.append(f"{r.status} for {r.url}"))
         page.on("pageerror", lambda e: watch.console.append(f"error: {e}"))
         page.on(
