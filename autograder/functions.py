@@ -17,10 +17,8 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "tanh": lambda x: x.tanh(),
     "attend": lambda x, query, key: ((x @ query) @ (x @ key).mT).softmax(-1) @ x,
     "subtract_mean": lambda x: x - x.mean(-2, keepdim=True),
-    "subtract_max": lambda x: x - x.amax(-2, keepdim=True),
     "mix": lambda x, weight: weight @ x,  # a fixed [n n] matrix over tokens
     "add": lambda x, table: x + table,  # a table of positions [n d]
-    "add_first": lambda x, weight: x + x[..., :1, :] @ weight,
     "cumulative_sum": lambda x: x.cumsum(-2),
     "sort": lambda x: x.sort(-2).values,  # every channel by itself: the output forgets the order
     "mean": lambda x: x.mean(-2),  # one vector for the set: invariant
