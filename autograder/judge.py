@@ -13,6 +13,8 @@ from autograder.program import ATOL, RTOL, Plan
 from autograder.wire import Ref
 
 Reply = dict[str, Any]
+# what a message calls the things that a check hands over
+NAMED = {"function": "f", "given": "model", "iterator": "iterator", "generator": "generator"}
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,8 @@ def _doing(step: dict[str, Any], plan: Plan, exercise: Exercise) -> str:
             return f"{name}({', '.join(arguments)})"
         case "load":
             return f"setting the weights of {_origin(step['on'], plan, exercise)}"
+        case "moved":
+            return "calling it with everything on another device"
         case "backward":
             return "back-propagating through the output"
     return "reading the result"
@@ -160,7 +164,7 @@ def _argument(value: Any, plan: Plan) -> str:
         if made["do"] == "put":
             value = made["value"]
         else:
-            return "f" if made["do"] == "function" else "…"
+            return NAMED.get(made["do"], "…")
     return describe(value).removeprefix("a ")
 
 

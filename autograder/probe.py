@@ -6,8 +6,10 @@ It holds no expected value, no reference and no score. Steps come from `autograd
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import random
+import re
 import signal
 import threading
 import traceback
@@ -20,7 +22,8 @@ import numpy
 import torch
 from torch import Tensor, nn
 
-from autograder import functions
+from autograder import functions, given
+from autograder.given import HERE
 from autograder.wire import DTYPES, Other, Ref
 
 MAX_TEXT = 2_000
@@ -49,6 +52,7 @@ def run(steps: list[dict[str, Any]], objects: tuple[Any, ...], *, seed: int, sec
     error = None
     printed = _Capped()
     with fresh_state(seed), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        names["random"] = torch.get_rng_state()
         for index, step in enumerate(steps):
             try:
                 with time_limit(seconds):
@@ -70,7 +74,15 @@ def _carry_out(step: dict[str, Any], names: dict[str, Any]) -> Any:
             value = step["value"]
             return value.clone().requires_grad_(step["grad"]) if isinstance(value, Tensor) else value
         case "function":
-            return functions.build(step["ops"])
+            return functions.build(_resolve(step["ops"], names))
+        case "given":
+            return given.build(step["name"], **_resolve(step["choices"], names))
+        case "iterator":
+            return iter(_resolve(step["values"], names))
+        case "generator":
+            return torch.Generator().manual_seed(step["seed"])
+        case "moved":
+            return _moved(_resolve(step["on"], names), _resolve(step["args"], names))
         case "call":
             target = _resolve(step["on"], names)
             if step["method"]:
@@ -140,12 +152,27 @@ def _load(module: Any, weights: dict[str, Tensor], optional: list[str]) -> None:
             parameter.copy_(weight)
 
 
+def _moved(target: Any, args: list[Any]) -> str:
+    if isinstance(target, nn.Module):
+        target = copy.deepcopy(target).to("meta")
+    args = [arg.to("meta") if isinstance(arg, Tensor) else arg for arg in args]
+    try:
+        result = target(*args)
+    except (RuntimeError, NotImplementedError) as error:
+        mixed = re.search(r"(expected|same) device", str(error))
+        return "a mix of devices" if mixed else HERE
+    result = result[0] if isinstance(result, tuple) and result else result
+    return "on another device" if isinstance(result, Tensor) and result.device.type != "meta" else HERE
+
+
 def _read(value: Any, step: dict[str, Any]) -> Any:
     match step["how"]:
         case "value":
             return value
         case "grad":
             return value.grad
+        case "untouched":
+            return torch.equal(torch.get_rng_state(), value)
         case "parameters":
             if not isinstance(value, nn.Module):
                 raise Unmet(f"expected a torch.nn.Module, got {_type_name(value)}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from autograder.given import HERE
 from autograder.wire import Ref
 
 RTOL, ATOL = 1e-4, 1e-5
@@ -45,13 +46,37 @@ class Plan:
         return self._add(do="put", value=value.clone() if isinstance(value, Tensor) else value, grad=grad)
 
     def function(self, *ops: list[Any]) -> Ref:
-        """A function tokens -> tokens put together from `autograder.functions`, applied in the order given."""
+        """A function put together from `autograder.functions`, applied in the order given.
+
+        An argument may be the `Ref` of a value that was put with ``grad``, whose gradient can then be read.
+        """
         return self._add(do="function", ops=list(ops))
+
+    def given(self, name: str, **choices: Any) -> Ref:
+        """A model of `autograder.given`, put together where student code runs."""
+        return self._add(do="given", name=name, choices=choices)
+
+    def iterator(self, *values: Any) -> Ref:
+        """The values one after the other, to be gone through once."""
+        return self._add(do="iterator", values=list(values))
+
+    def generator(self, seed: int) -> Ref:
+        """A fresh `torch.Generator` with a known seed."""
+        return self._add(do="generator", seed=seed)
 
     def call(self, *args: Any, on: Ref | None = None, method: str = "", which: int = 0, **kwargs: Any) -> Ref:
         """Call the student's object (the ``which``-th that was handed to `check`), or ``on`` / its ``method``."""
         target = on if on is not None else Ref("student", (which,))
         return self._add(do="call", on=target, method=method, args=list(args), kwargs=kwargs)
+
+    def moved(self, target: Ref, *args: Any) -> Ref:
+        """Call ``target`` with everything on torch's "meta" device, which has shapes and no numbers.
+
+        The value is `autograder.given.HERE` if the answer is there too. A module is copied and moved with its
+        parameters and buffers. What cannot be computed without numbers, such as a condition on a value, is not
+        held against anybody.
+        """
+        return self._add(do="moved", on=target, args=list(args))
 
     def load(self, module: Ref, weights: dict[str, Tensor], *, optional: tuple[str, ...] = ()) -> None:
         """Set parameters by attribute path; those in ``optional`` may be absent from the student's module."""
@@ -75,6 +100,14 @@ class Plan:
         """``named_parameters()`` must hold every name in ``want`` and no others, but for those in ``optional``."""
         names = sorted(set(want) - set(optional))
         self._read(module, "parameters", names, "the module's parameters", 0.0, 0.0, True, ignore=list(optional))
+
+    def expect_follows_device(self, target: Ref, *args: Any) -> None:
+        """Called with everything ``moved``, ``target`` makes its answer, and all on the way to it, there too."""
+        self.expect(self.moved(target, *args), HERE, "where the answer is made if the input moves to another device")
+
+    def expect_global_random_untouched(self) -> None:
+        """No number was drawn from torch's global random state since the case began, nor was it seeded."""
+        self._read(Ref("random"), "untouched", True, "torch's global random state left untouched", 0.0, 0.0, True)
 
     def _read(
         self, ref: Ref, how: str, want: Any, what: str, rtol: float, atol: float, strict: bool, **more: Any

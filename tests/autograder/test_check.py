@@ -108,7 +108,7 @@ def test_requests_hold_no_expected_value():
         assert set(asked) == {"steps", "seed", "seconds"}
         assert {key for step in asked["steps"] for key in step} <= {
             "as", "do", "on", "of", "how", "method", "args", "kwargs", "value", "grad", "cotangent", "weights",
-            "optional", "ignore", "ops",
+            "optional", "ignore", "ops", "name", "choices", "values", "seed",
         }  # fmt: skip
 
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autograder import probe
+from autograder import given, probe
+from autograder.given import HERE
 from autograder.program import Plan
-from autograder.wire import Other
+from autograder.wire import Other, Ref
 
 
 def run(plan, *objects, seconds=5.0):
@@ -217,3 +218,107 @@ def test_inputs_are_copies_but_a_put_value_is_shared_between_steps():
 def test_the_line_that_failed_is_quoted():
     _, reply = call(lambda: 1 / 0)
     assert "lambda: 1 / 0" in reply["error"]["line"]
+
+
+def test_a_given_model_remembers_how_it_was_treated():
+    plan = Plan()
+    table = torch.randn(5, 3)
+    model = plan.given("layers", ops=[["rows", table], ["dropout"]], block=4)
+    plan.call(False, on=model, method="train")
+    plan.call(True, on=Ref(model.name, ("drop",)), method="train")
+    ids = torch.tensor([[1, 4]])
+    plan.expect(plan.call(model, ids), None, "what the student makes of it")
+    for name in ("ever_training", "ever_recording", "calls", "longest", "block", "modes"):
+        plan.expect(Ref(model.name, (name,)), None, name)
+
+    def student(model, ids):
+        assert len(list(model.parameters())) == 1
+        model.eval()
+        with torch.no_grad():
+            return model(ids)
+
+    logits, *facts, modes = run(plan, student)["values"].values()
+    assert torch.equal(logits, table[ids]) and not any(modes)
+    assert facts == [False, False, 1, 2, 4]
+    _, training, recording, *_ = run(plan, lambda model, ids: model(ids))["values"].values()
+    assert training and recording
+
+
+def test_an_iterator_is_gone_through_once():
+    plan = Plan()
+    batches = plan.iterator((torch.ones(2), 1), (torch.zeros(1), 2))
+    plan.expect(plan.call(batches), None, "")
+    plan.expect(plan.call(batches), None, "")
+    first, second = run(plan, lambda batches: [number for _, number in batches])["values"].values()
+    assert (first, second) == ([1, 2], [])
+
+
+def test_a_generator_draws_the_same_again_and_leaves_the_global_state():
+    def values(student):
+        plan = Plan(seed=3)
+        for seed in (5, 5, 6):
+            plan.expect(plan.call(plan.generator(seed)), None, "")
+        plan.expect_global_random_untouched()
+        return list(run(plan, student)["values"].values())
+
+    one, two, other, untouched = values(lambda generator: torch.rand(2, generator=generator))
+    assert torch.equal(one, two) and not torch.equal(one, other) and untouched is True
+    assert values(lambda generator: torch.rand(2))[-1] is False
+    assert values(lambda generator: torch.manual_seed(3) and torch.rand(1))[-1] is False
+
+
+def test_a_field_of_points_is_differentiated_and_its_weights_too():
+    plan = Plan()
+    x = plan.put(torch.tensor([[2.0, 3.0], [-1.0, 0.5]]), grad=True)
+    coefficients = plan.put(torch.tensor([1.0, 4.0]), grad=True)
+    field = plan.function(["polynomial", [[3, 1], [0, 2]], coefficients])  # x³y + 4y²
+    y = plan.call(x, on=field)
+    plan.expect(y, None, "")
+    plan.backward(y, torch.ones(2, 1))
+    plan.expect_grad(x, None, "x")
+    plan.expect_grad(coefficients, None, "the coefficients")
+    value, slope, weights = run(plan)["values"].values()
+    assert torch.allclose(value, torch.tensor([[24.0 + 36], [-0.5 + 1]]))
+    assert torch.allclose(slope, torch.tensor([[36.0, 8 + 24], [1.5, -1 + 4]]))
+    assert torch.allclose(weights, torch.tensor([24.0 - 0.5, 9.25]))
+
+
+class Table(nn.Module):
+    """Adds a table that is a buffer, or is not."""
+
+    def __init__(self, registered):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+        self.table = torch.ones(3)
+        if registered:
+            del self.table
+            self.register_buffer("table", torch.ones(3))
+
+    def forward(self, x):
+        return x * self.scale + self.table
+
+
+def looks_at_a_number(x):
+    return x if bool((x > 0).any()) else -x
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        (Table(True), HERE),
+        (Table(False), "a mix of devices"),
+        (lambda x: torch.ones(2), "on another device"),
+        (lambda x: x.masked_fill(torch.ones(2, 3).tril().bool(), 0), "a mix of devices"),
+        (lambda x: x + torch.ones(3, device=x.device), HERE),
+        (looks_at_a_number, HERE),
+    ],
+)
+def test_what_stays_behind_when_the_input_moves_is_seen(target, says):
+    plan = Plan()
+    plan.expect_follows_device(Ref("student", (0,)), torch.ones(2, 3))
+    assert list(run(plan, target)["values"].values()) == [says]
+
+
+def test_an_unknown_model_is_refused():
+    with pytest.raises(ValueError, match=r"no model is called 'oracle'; there are \['"):
+        given.build("oracle")
