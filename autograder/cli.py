@@ -47,6 +47,13 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--solutions", type=Path, default=SOLUTIONS, metavar="DIR", help="where the sources are")
     sub.add_argument("--book", type=Path, metavar="DIR", help="also copy the notebooks here (default: the book)")
 
+    sub = command("check", check, "run a whole student notebook and print what its checks say")
+    sub.add_argument("notebook", nargs="+", type=Path, metavar="NOTEBOOK")
+    sub.add_argument("--brief", action="store_true", help="one line an exercise, without the tables")
+    sub.add_argument(
+        "--cell-timeout", type=positive, metavar="SECONDS", default=120, help="the most that one cell may take"
+    )
+
     sub = command("collect", collect, "take handed-in notebooks into the course folder")
     sub.add_argument("assignment")
     sub.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="notebooks, or folders of them")
@@ -103,6 +110,26 @@ def release(course: Course, arguments: argparse.Namespace) -> int:
         path = course.release(source.stem) / f"{source.stem}.ipynb"
         print(f"{source.stem}: {'released' if changed else 'unchanged'}  {path}")
     return 0
+
+
+def check(course: Course, arguments: argparse.Namespace) -> int:
+    from autograder import notebook_check
+
+    complete = True
+    for path in arguments.notebook:
+        bars: list[Progress] = []
+        found, by_hand = notebook_check.check_notebook(
+            path,
+            seconds=arguments.cell_timeout,
+            start=lambda total, bars=bars: bars.append(Progress(total, "cells", every=10**6)),
+            tick=lambda text, bars=bars: bars[0].step(text),
+        )
+        bars[0].close()
+        if not arguments.brief:
+            print("\n\n".join(outcome.as_text() for outcome in found), end="\n\n")
+        print(f"{path.name}\n{notebook_check.summary(found, by_hand)}")
+        complete &= all(outcome.passed for outcome in found)
+    return 0 if complete else 1
 
 
 def collect(course: Course, arguments: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from classroom import RIGHT, SOURCES, notebook
 from autograder.cli import main
 from autograder.course import Course, hide_password
 
-COMMANDS = "release collect grade feedback export serve lint mistakes sample-class course doctor".split()
+COMMANDS = "release check collect grade feedback export serve lint mistakes sample-class course doctor".split()
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
