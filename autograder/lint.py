@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import jupytext
 from nbformat import NotebookNode
 
-from autograder import checks
+from autograder import checks, judge
 from autograder.course import CourseError
 from autograder.exercise import HEADER, Exercise
+from autograder.probe import one_thread
 
 ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 EFFORT = re.compile(r"[Dd]ifficulty\D{0,20}[1-5].{0,60}?\d+\s*min", re.S)
 HINT = re.compile(r"\b[Hh]int\b")
 HINTS = 3
+SEEDS = 20
 IMPORT = "from autograder.check import check"
 META = {"grade", "solution", "locked", "task", "grade_id", "schema_version", "points"}
 
@@ -35,6 +37,8 @@ def lint(path: Path, load: Callable[[str], Exercise] = checks.load, names: list[
         raise CourseError(f"{path} cannot be linted: {error}") from error
     exercises = {name: load(name) for name in names}
     problems = [*cell_problems(notebook), *assignment_problems(notebook, exercises), *solution_problems(notebook)]
+    if not problems:
+        problems = list(luck_problems(notebook, exercises.values()))
     return [f"{path.name}: {problem}" for problem in problems]
 
 
@@ -153,6 +157,31 @@ def question_problems(cells: list[NotebookNode], test: int, exercise: Exercise) 
         yield f"{exercise.name}: the statement lacks its effort, such as 'Difficulty 2 of 5, about 15 minutes'"
     if (count := len(HINT.findall(statement))) < HINTS:
         yield f"{exercise.name}: the statement has {count} hints, it needs {HINTS} of rising explicitness"
+
+
+def luck_problems(notebook: NotebookNode, exercises: Iterable[Exercise]) -> Iterator[str]:
+    """Checks whose verdict on the solution hangs on the seed, or that give it less than full marks."""
+    space: dict[str, object] = {"__name__": "__main__"}
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and not is_test(cell):
+            try:
+                exec(compile(cell.source, f"<{label(cell)}>", "exec"), space)
+            except Exception as error:
+                yield f"{label(cell)}: this cell raises {type(error).__name__}: {error}"
+                return
+    for exercise in exercises:
+        objects = tuple(space[name] for name in exercise.objects)
+        points = {str(seed): points_of(exercise, objects, str(seed)) for seed in range(SEEDS)}
+        if lost := [seed for seed, got in points.items() if got < exercise.points]:
+            some = "always" if len(lost) == SEEDS else f"with {len(lost)} of {SEEDS} seeds (the first is {lost[0]})"
+            yield f"{exercise.name}: the solution loses points {some}"
+
+
+def points_of(exercise: Exercise, objects: tuple[object, ...], seed: str) -> float:
+    """The points of ``objects`` with one seed."""
+    with one_thread():
+        replies = [judge.answer(request, objects) for request in judge.requests(exercise, seed)]
+        return judge.judge(exercise, seed, replies).points
 
 
 def solution_problems(notebook: NotebookNode) -> Iterator[str]:

@@ -83,3 +83,22 @@ def test_an_unknown_assignment_is_a_sentence(tmp_path) -> None:
 @pytest.mark.parametrize("path", sources(SOLUTIONS), ids=lambda p: p.stem)
 def test_the_course_s_own_sources_are_clean(path) -> None:
     assert lint(path) == []
+
+
+def test_a_solution_that_loses_points_is_found_with_its_seeds(tmp_path) -> None:
+    wrong = TEXT.replace("exps / exps.sum(dim, keepdim=True)", "exps / exps.sum(-1, keepdim=True)")
+    assert wrong != TEXT
+    (tmp_path / "attention.md").write_text(wrong)
+    assert lint(tmp_path / "attention.md", names=NAMES) == [
+        "attention.md: attention.softmax: the solution loses points always"
+    ]
+
+
+def test_luck_is_found_with_its_seeds(tmp_path) -> None:
+    lucky = TEXT.replace(
+        "exps / exps.sum(dim, keepdim=True)", "exps / exps.sum(dim if torch.rand(()) < 0.7 else 0, keepdim=True)"
+    )
+    assert lucky != TEXT
+    (tmp_path / "attention.md").write_text(lucky)
+    (sentence,) = lint(tmp_path / "attention.md", names=NAMES)
+    assert "attention.softmax: the solution loses points" in sentence
