@@ -84,9 +84,12 @@ class Locator(nn.Module):
             pooled, width = nn.AdaptiveMaxPool2d(1), CHANNELS
         self.readout = nn.Sequential(pooled, nn.Flatten(), nn.Linear(width, 32), nn.ReLU(), nn.Linear(32, 2))
 
+    def inputs(self, images: Tensor) -> Tensor:
+        """What the convolutions see: the images, with coordinates if the net is told them."""
+        return torch.cat([images, coordinates(images)], dim=1) if self.told else images
+
     def forward(self, images: Tensor) -> Tensor:
-        x = torch.cat([images, coordinates(images)], dim=1) if self.told else images
-        return SIZE / 2 * (1 + self.readout(self.features(x)))
+        return SIZE / 2 * (1 + self.readout(self.features(self.inputs(images))))
 
 
 def coordinates(images: Tensor) -> Tensor:

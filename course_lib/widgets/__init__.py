@@ -1,7 +1,9 @@
 """Widgets that compute in the browser: alive in the built book without a kernel, and in JupyterLab."""
 
+from course_lib.widgets.alibi_heads import AlibiHeads
 from course_lib.widgets.attention_plane import AttentionPlane
 from course_lib.widgets.gram_clusters import GramClusters
 from course_lib.widgets.masked_attention_map import MaskedAttentionMap
+from course_lib.widgets.rotary_distance import RotaryDistance
 
-__all__ = ["AttentionPlane", "GramClusters", "MaskedAttentionMap"]
+__all__ = ["AlibiHeads", "AttentionPlane", "GramClusters", "MaskedAttentionMap", "RotaryDistance"]
