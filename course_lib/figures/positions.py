@@ -21,7 +21,7 @@ def lines(
     )
     for ax, (title, drawn) in zip(axes[0], panels.items(), strict=True):
         styles = cycle([(colour, dash) for dash in ("-", "--") for colour in COLOURS])
-        for (name, (x, y)), (colour, dash) in zip(drawn.items(), styles):
+        for (name, (x, y)), (colour, dash) in zip(drawn.items(), styles, strict=False):
             ax.plot(x, y, dash, color=colour, label=name, linewidth=1.3)
         ax.set_title(title, fontsize=9)
         ax.set(xlabel=xlabel, **axis)
