@@ -86,7 +86,7 @@ def test_the_course_s_own_sources_are_clean(path) -> None:
 
 
 def test_a_solution_that_loses_points_is_found_with_its_seeds(tmp_path) -> None:
-    wrong = TEXT.replace("exps / exps.sum(dim, keepdim=True)", "exps / exps.sum(-1, keepdim=True)")
+    wrong = TEXT.replace("shifted / shifted.sum(dim, keepdim=True)", "shifted / shifted.sum(-1, keepdim=True)")
     assert wrong != TEXT
     (tmp_path / "attention.md").write_text(wrong)
     assert lint(tmp_path / "attention.md", names=NAMES) == [
@@ -96,7 +96,8 @@ def test_a_solution_that_loses_points_is_found_with_its_seeds(tmp_path) -> None:
 
 def test_luck_is_found_with_its_seeds(tmp_path) -> None:
     lucky = TEXT.replace(
-        "exps / exps.sum(dim, keepdim=True)", "exps / exps.sum(dim if torch.rand(()) < 0.7 else 0, keepdim=True)"
+        "shifted / shifted.sum(dim, keepdim=True)",
+        "shifted / shifted.sum(dim if torch.rand(()) < 0.7 else 0, keepdim=True)",
     )
     assert lucky != TEXT
     (tmp_path / "attention.md").write_text(lucky)
