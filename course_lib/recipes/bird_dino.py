@@ -24,7 +24,16 @@ from torch import Tensor, nn
 from course_lib.data.birds import Scenes, make_scenes, repaint
 from course_lib.recipes._common import Progress, options, rounded, threads, write
 from course_lib.recipes.dino_model import (
-    GRID, PATCH, SIZE, DinoNet, balanced, cropped, recoloured, save, standardised, vit,
+    GRID,
+    PATCH,
+    SIZE,
+    DinoNet,
+    balanced,
+    cropped,
+    recoloured,
+    save,
+    standardised,
+    vit,
 )  # fmt: skip
 from course_lib.schedule import warmup_cosine
 from course_lib.vit import ViT, cls_attention_maps, evaluate, mask_from_attention
@@ -32,6 +41,7 @@ from course_lib.vit import ViT, cls_attention_maps, evaluate, mask_from_attentio
 KEEPS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 TEACHER, STUDENT = 0.05, 0.1  # temperatures
 PEAK = 2e-3
+COLOUR, CEILING = "colour unlike the scene's median", "best possible from whole patches"
 
 
 def scenes_of(n: int, seed: int) -> Scenes:
@@ -66,7 +76,7 @@ def baselines(scenes: Scenes, seed: int) -> dict[str, Tensor]:
     distance = F.avg_pool2d((scenes.images - usual).norm(dim=1)[:, None], PATCH)
     centre = torch.exp(-2 * (ramp[:, None].square() + ramp.square())).expand(1, b, *GRID)
     noise = torch.rand(1, b, *GRID, generator=torch.Generator().manual_seed(seed))
-    return {"random map": noise, "centre prior": centre, "colour unlike the scene's median": distance.transpose(0, 1)}
+    return {"random map": noise, "centre prior": centre, COLOUR: distance.transpose(0, 1)}
 
 
 def judged(tuning: Tensor, test: Tensor, true_tuning: Tensor, true_test: Tensor) -> tuple[float, list]:
@@ -163,10 +173,10 @@ def main(argv: list[str] | None = None) -> None:
             plain = baselines(tuning, 10 * seed + 2), baselines(test, 10 * seed + 3)
             maps |= {name: (plain[0][name], plain[1][name]) for name in plain[0]}
             share = [F.avg_pool2d(g.float()[:, None], PATCH).transpose(0, 1).gt(0.4).float() for g in goals]
-            maps["best possible from whole patches"] = (share[0], share[1])
+            maps[CEILING] = (share[0], share[1])
             for name, (a, b) in maps.items():
                 # what is known exactly is kept whole
-                value, choice = (iou(b[0], goals[1], 1.0), [0, 1.0]) if "possible" in name else judged(a, b, *goals)
+                value, choice = (iou(b[0], goals[1], 1.0), [0, 1.0]) if name == CEILING else judged(a, b, *goals)
                 found.setdefault(name, []).append(value)
                 chosen.setdefault(name, []).append(choice)
             if kept is None:
