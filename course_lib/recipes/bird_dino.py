@@ -1,6 +1,6 @@
 """Do attention maps segment objects? A ViT taught by itself, one taught with labels, and an untrained one.
 
-Each scene has one bird, all have a blue sky: otherwise the sky's colour alone tells scenes apart and no net need
+Each scene has one bird, all have a blue sky: otherwise the sky's colour tells scenes apart and DINO need not
 look at the bird. DINO learns without labels; the other model learns the bird's species. Then the last block's cls
 attention is cut to a mask (`mask_from_attention`) and compared with the bird's true pixels, by intersection over
 union. For every method the share to keep, and for models the head, are chosen on other scenes than those tested.
