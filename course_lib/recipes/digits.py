@@ -1,10 +1,11 @@
 """Digits: a ViT, an MLP-Mixer and a convolutional net of equal size learn to read 8 × 8 pixels.
 
 The data are scikit-learn's 1797 handwritten digits, which come with the package; each seed draws its own split
-into 1437 to train and 360 to test, its own weights and its own order. All models have one recipe: AdamW, warm-up
-and cosine, label smoothing, and images that are turned, stretched, slanted and shifted a little at each sight.
-The recipe was chosen, mostly for the ViT, on 287 images held out of the training part of a split of its own (seed
-100); some of these are test images of other seeds. A second table asks how much of the training set is needed: each model learns from the first `few`.
+into 1437 to train and 360 to test, its own weights and its own order. All models have one recipe: AdamW, warm-
+up and cosine, label smoothing, and images that are turned, stretched, slanted and shifted a little at each
+sight. The recipe was chosen, mostly for the ViT, on 287 images held out of the training part of a split of its
+own (seed 100); some of these are test images of other seeds. A second table asks how much of the training set
+is needed: each model learns from the first `few`.
 
 Fields of the result file, besides command, device, torch, minutes, seeds and settings: `title`; `table`: the summary;
 `test_images` of each seed; `models` {name: {label, parameters, accuracy [seed], cpu_seconds [seed], few [seed]:
