@@ -47,7 +47,7 @@ def _strokes(species: str) -> list[Stroke]:
 
 
 def _frame(stroke: Stroke) -> tuple[Tensor, Tensor, Tensor, float, float, float, float]:
-    """Start, direction, its left, length, both radii, and how far the sides lean: the larger disc alone if it hides all."""
+    """Start, direction, its left, length, radii, and how the sides lean: the larger disc alone if it hides all."""
     x0, y0, r0, x1, y1, r1 = stroke
     length = math.hypot(x1 - x0, y1 - y0)
     if length <= abs(r0 - r1):

@@ -11,7 +11,9 @@ from course_lib.recipes._common import Progress
 from course_lib.siren import FourierFeatureField, ReluField, Siren
 
 
-def field(kind: str, seed: int, inputs: int, width: int, depth: int, *, scale: float = 1.0, **siren: float) -> nn.Module:
+def field(
+    kind: str, seed: int, inputs: int, width: int, depth: int, *, scale: float = 1.0, **siren: float
+) -> nn.Module:
     """A network from `inputs` coordinates to one value: "siren", "relu" or "fourier", alike in size.
 
     `scale` is that of the Fourier features, whose waves take the place of the first of `depth` layers; what
@@ -37,7 +39,7 @@ def fit_field(
     measure: Callable[[], object] = lambda: None,
     at: tuple[int, ...] = (),
 ) -> list:
-    """Minimise `loss` with Adam at a constant rate, as the authors of SIREN do; what `measure` says after the steps `at`."""
+    """Minimise `loss` with Adam at a constant rate, as SIREN's authors do; what `measure` says after the steps `at`."""
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     measured = []
     for step in range(1, steps + 1):

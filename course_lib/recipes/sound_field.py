@@ -70,8 +70,14 @@ def main(argv: list[str] | None = None) -> None:
 
                 runs.append(
                     fit_field(
-                        model, lambda model=model: (model(x) - y).square().mean(), args.steps, facts["rate"], progress,
-                        f"seed {seed}: {name}", measure, at,
+                        model,
+                        lambda model=model: (model(x) - y).square().mean(),
+                        args.steps,
+                        facts["rate"],
+                        progress,
+                        f"seed {seed}: {name}",
+                        measure,
+                        at,
                     )  # fmt: skip
                 )
                 if seed == args.seeds[0]:
