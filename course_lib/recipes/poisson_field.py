@@ -12,7 +12,6 @@ made equal, slope [seed][step]: the share of the gradients' variance that is lef
 import time
 from argparse import Namespace
 
-import torch
 from torch import Tensor, nn
 
 from course_lib.data.continuous import ContinuousPicture
