@@ -7,7 +7,8 @@ term, none and twice as much, which is what the authors' code amounts to here (s
 
 Fields of the result file, besides command, device, torch, minutes, seeds and settings: `title`, `table`; `species`;
 `outline_points`; `fields` {name: {kind, omega (of a SIREN), rate, eikonal, parameters, error [seed]:
-mean |Φ - true distance| over the square, near [seed]: the same within 0.1 of the outline, slope [seed]: mean | |∇Φ| - 1 |, overlap [seed]: of the
+mean |Φ - true distance| over the square, near [seed]: the same within 0.1 of the outline, slope [seed]: mean
+| |∇Φ| - 1 |, overlap [seed]: of the
 insides, intersection over union}}. Beside it, an .npz: `truth` and one picture for each name [128 128] of the first
 seed as bytes, -1 to 1.
 """
