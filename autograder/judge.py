@@ -172,8 +172,11 @@ def _same(reply: Reply, other: Reply) -> bool:
     """Whether two replies are the same answer: the same values up to rounding, and the same kind of error."""
     if (reply["error"] is None) != (other["error"] is None) or reply["values"].keys() != other["values"].keys():
         return False
-    if reply["error"] and any(reply["error"][key] != other["error"][key] for key in ("step", "kind", "type")):
-        return False
+    if reply["error"]:
+        # what is lacking is told in the probe's own words, an exception's message in the student's
+        telling = ("step", "kind", "type", *(["message"] if reply["error"]["kind"] == "unmet" else []))
+        if any(reply["error"][key] != other["error"][key] for key in telling):
+            return False
     return all(
         difference(reply["values"][name], value, rtol=RTOL, atol=ATOL) is None
         for name, value in other["values"].items()
