@@ -3,7 +3,8 @@
 "85 + 50 = 135" is the text 8 5 5 0 5 3 1. Of all pairs, 500 (or a fifth, where there are fewer) are never trained
 on. The loss counts the digits of the sum alone.
 
-Fields of the result file, besides command, device, torch, minutes, seeds and settings: `parameters`; `pairs`
+Fields of the result file, besides command, device, torch, minutes, seeds, settings, `title` and `table`:
+`parameters`; `pairs`
 {train, test}; `exact` {train [seed], test [seed]}: the share of sums without a wrong digit; `mistakes`
 [[a, b, written]] of the first seed, at most eight, of all pairs; `curves` [seed] {steps, averaged_over, loss
 [stretch], measured [{step, test}]}.
@@ -81,7 +82,19 @@ def main(argv: list[str] | None = None) -> None:
             **language.curve_facts(curves),
         }
         if crew.leads:
-            write(args, "adder", argv, started, facts)
+            write(args, "adder", argv, started, facts | summary(facts, args.seeds))
+
+
+def summary(facts: dict, seeds: list[int]) -> dict:
+    """What the page of results prints: a title and one row for each kind of sums."""
+    return {
+        "title": "Adding: the share of sums that a small GPT writes out right, every digit",
+        "table": [
+            {"sums": f"{facts['pairs'][kind]} {what}"}
+            | {f"seed {s}": share for s, share in zip(seeds, facts["exact"][kind], strict=True)}
+            for kind, what in (("train", "trained on"), ("test", "never seen"))
+        ],
+    }
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ fall, and does the answer break when the patches it attends to are masked, more 
 All figures but `model` and `uniform` accuracies come from the first seed's model, whose parameters are saved as
 `bird_questions.npz` beside the result file, to be loaded with `course_lib.recipes.bird_model.load`.
 
-Fields of the result file, besides command, device, torch, minutes, seeds and settings:
+Fields of the result file, besides command, device, torch, minutes, seeds and settings, `title` and `table`:
 `questions` {name: sentence}; `words` [vocabulary]; `image_px`; `grid` [8, 8] patches; `heads`; `parameters`;
 `test_scenes` for each question; `accuracy` {question: {chance: of the best constant answer, model [seed],
 uniform [seed]}}; `mass` {question: {region: {attention, uniform, heads [h]}}}: the share of the attention
@@ -161,7 +161,21 @@ def main(argv: list[str] | None = None) -> None:
         }
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save(first, args.out.with_suffix(".npz"))
-    write(args, "bird_questions", argv, started, facts)
+    write(args, "bird_questions", argv, started, facts | summary(facts, args.seeds))
+
+
+def summary(facts: dict, seeds: list[int]) -> dict:
+    """What the page of results prints: a title and one row for each question and each way to look."""
+    looks = {"model": "attention", "uniform": "even mean"}
+    return {
+        "title": "Three questions about a scene, answered by attention and by an even mean: accuracy",
+        "table": [
+            {"question": facts["questions"][name], "look": look, "chance": row["chance"]}
+            | {f"seed {s}": share for s, share in zip(seeds, row[key], strict=True)}
+            for name, row in facts["accuracy"].items()
+            for key, look in looks.items()
+        ],
+    }
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ brings along, and the result says so. Trained on the first nine tenths, validate
 defaults are nanoGPT's recipe for a laptop's processor; its recipe for a graphics card (validation 1.4697) is
 --device best --dim 384 --depth 6 --heads 6 --block 256 --batch 64 --steps 5000 --dropout 0.2 --compile.
 
-Fields of the result file, besides command, device, torch, minutes, seeds and settings: `corpus` {name,
+Fields of the result file, besides command, device, torch, minutes, seeds, settings, `title` and `table`:
+`corpus` {name,
 characters, vocabulary, sha256, python: the version it is from, or null}; `parameters`; `uniform`: the loss ln V of
 a model that knows nothing; `validation` {nats [seed], bits [seed]} a character; `sample` of the first seed, begun
 with a line break; `curves` [seed] {steps, averaged_over, loss [stretch], measured [{step, validation: of evenly
@@ -122,7 +123,24 @@ def main(argv: list[str] | None = None) -> None:
             **language.curve_facts(curves),
         }
         if crew.leads:
-            write(args, "characters", argv, started, facts)
+            write(args, "characters", argv, started, facts | summary(facts, args.seeds))
+
+
+def summary(facts: dict, seeds: list[int]) -> dict:
+    """What the page of results prints: a title and one row for each seed."""
+    return {
+        "title": f"Predicting the next character of {facts['corpus']['name']}: loss on text never seen",
+        "table": [
+            {
+                "seed": s,
+                "parameters": facts["parameters"],
+                "nats": nats,
+                "bits": bits,
+                "all alike, nats": facts["uniform"],
+            }
+            for s, nats, bits in zip(seeds, facts["validation"]["nats"], facts["validation"]["bits"], strict=True)
+        ],
+    }
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ Cross-entropy is convex in g, and as each species is as frequent in alike as in 
 chance. Even the best g could not exceed `additive_ceiling`. What is needed is that something non-linear happens
 after the two birds' information has met: in attention, in a wider receptive field, or in an MLP after the pooling.
 
-Fields of the result file, besides command, device, torch, minutes, seeds and settings:
+Fields of the result file, besides command, device, torch, minutes, seeds and settings, `title` and `table`:
 `question`; `image_px`; `bird_px` [smallest, largest]; `distances_px` [d] between the two birds' centres;
 `species` [names]; `chance`; `additive_ceiling`; `test_scenes` for each distance; `features` {parameters,
 receptive_field_px, patch_accuracy [seed]: the share of bird patches named rightly}; `models` {name: {label,
@@ -147,7 +147,19 @@ def main(argv: list[str] | None = None) -> None:
             for name, label in LABELS.items()
         },
     }
-    write(args, "same_species", argv, started, facts)
+    write(args, "same_species", argv, started, facts | summary(facts, args.seeds))
+
+
+def summary(facts: dict, seeds: list[int]) -> dict:
+    """What the page of results prints: a title and one row for each way to relate two birds."""
+    return {
+        "title": f"{facts['question']} Accuracy over all distances, chance {facts['chance']:g}",
+        "table": [
+            {"relation": model["label"], "parameters": model["parameters"]}
+            | {f"seed {s}": rounded(sum(run) / len(run)) for s, run in zip(seeds, model["accuracy"], strict=True)}
+            for model in facts["models"].values()
+        ],
+    }
 
 
 if __name__ == "__main__":

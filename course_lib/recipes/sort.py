@@ -2,7 +2,8 @@
 
 Of all sequences of the given length, a quarter is never trained on. The loss counts the sorted half alone.
 
-Fields of the result file, besides command, device, torch, minutes, seeds and settings: `parameters`;
+Fields of the result file, besides command, device, torch, minutes, seeds, settings, `title` and `table`:
+`parameters`;
 `sequences` {train, test}; `exact` {train [seed], test [seed]}: the share of sequences sorted without a mistake;
 `examples` [[asked, written]] of the first seed on the test set; `curves` [seed] {steps, averaged_over, loss
 [stretch], measured [{step, test}]}.
@@ -64,7 +65,19 @@ def main(argv: list[str] | None = None) -> None:
             **language.curve_facts(curves),
         }
         if crew.leads:
-            write(args, "sort", argv, started, facts)
+            write(args, "sort", argv, started, facts | summary(facts, args.seeds))
+
+
+def summary(facts: dict, seeds: list[int]) -> dict:
+    """What the page of results prints: a title and one row for each kind of sequences."""
+    return {
+        "title": "Sorting: the share of sequences that a small GPT writes out in order, every digit right",
+        "table": [
+            {"sequences": f"{facts['sequences'][kind]} {what}"}
+            | {f"seed {s}": share for s, share in zip(seeds, facts["exact"][kind], strict=True)}
+            for kind, what in (("train", "trained on"), ("test", "never seen"))
+        ],
+    }
 
 
 if __name__ == "__main__":
