@@ -87,7 +87,7 @@ def signals_and_tokens(
     ):
         ax.set_title(title, fontsize=9)
     for ax, made in zip(axes[1], tokens, strict=True):
-        top = float(made.abs().max())
+        top = float(made.detach().abs().max())
         ax.imshow(made.T.detach().numpy(), cmap=SIGNED, vmin=-top, vmax=top, aspect="auto", interpolation="nearest")
         ax.set_xlabel(f"{made.shape[0]} tokens", fontsize=8)
     axes[1][0].set_ylabel(f"{tokens[0].shape[1]} channels", fontsize=8)
@@ -113,7 +113,7 @@ def matrices(
         ax.axis("off")
     for ax, (title, matrix) in zip(axes.flat, maps.items(), strict=False):
         shown = torch.where(matrix == 0, float("nan"), matrix.detach())
-        top = float(matrix.abs().max())
+        top = float(matrix.detach().abs().max())
         negative = signed or bool((matrix < 0).any())
         ax.imshow(
             shown.numpy(),
