@@ -7,19 +7,12 @@ from course_lib.widgets.field_zoom import FieldZoom
 from course_lib.widgets.gram_clusters import GramClusters
 from course_lib.widgets.masked_attention_map import MaskedAttentionMap
 from course_lib.widgets.mixing_matrix import MixingMatrix
+from course_lib.widgets.patch_attention import PatchAttention, RolloutMask
 from course_lib.widgets.patch_tokens import PatchTokens
 from course_lib.widgets.random_siren import RandomSiren
 from course_lib.widgets.rotary_distance import RotaryDistance
 
 __all__ = [
-    "AlibiHeads",
-    "AttentionPlane",
-    "BPEMerges",
-    "FieldZoom",
-    "GramClusters",
-    "MaskedAttentionMap",
-    "MixingMatrix",
-    "PatchTokens",
-    "RandomSiren",
-    "RotaryDistance",
-]
+    "AlibiHeads", "AttentionPlane", "BPEMerges", "FieldZoom", "GramClusters", "MaskedAttentionMap", "MixingMatrix",
+    "PatchAttention", "PatchTokens", "RandomSiren", "RolloutMask", "RotaryDistance",
+]  # fmt: skip
