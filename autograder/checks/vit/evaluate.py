@@ -96,20 +96,34 @@ def mode_is_put_back(draw: Draw, plan: Plan) -> None:
         plan.expect(Ref(model.name, ("drop", "training")), part, f"the part's flag, {part} in a model with {whole},")
 
 
-@EXERCISE.case(points=1, cause="go through `batches` once, with a for loop, under torch.no_grad(); change nothing.")
+@EXERCISE.case(
+    points=0.5, cause="go through `batches` once, with a for loop: it may have no length and no second time."
+)
 def batches_as_they_come(draw: Draw, plan: Plan) -> None:
-    """Batches that come one by one and only once; no gradients, nothing changed"""
+    """Batches that come one by one and only once"""
+    batches, weight, share = scene(draw, 6, 3, 2)
+    stream = plan.iterator(*batches)
+    what = "the accuracy over an iterator of batches"
+    plan.expect(plan.call(linear(plan, weight), stream), share, what, strict=False)
+
+
+@EXERCISE.case(points=0.5, cause="run the model inside `with torch.no_grad():`, which ends by itself; change nothing.")
+def nothing_left_behind(draw: Draw, plan: Plan) -> None:
+    """No gradients are recorded meanwhile; images and weights stay as they were, and training can go on"""
     batches, weight, share = scene(draw, 6, 3, 2)
     model = linear(plan, weight)
-    stream = plan.iterator(*batches)
-    plan.expect(plan.call(model, stream), share, "the accuracy over an iterator of batches", strict=False)
-    plan.expect(Ref(model.name, ("ever_recording",)), False, "whether gradients were recorded")
     kept = [plan.put(tensor) for batch in batches for tensor in batch]
-    again = [tuple(kept[i : i + 2]) for i in range(0, len(kept), 2)]
-    plan.expect(plan.call(model, again), share, "the accuracy at a second call", strict=False)
+    pairs = [tuple(kept[i : i + 2]) for i in range(0, len(kept), 2)]
+    plan.expect(plan.call(model, pairs), share, "the accuracy", strict=False)
+    plan.expect(Ref(model.name, ("ever_recording",)), False, "whether gradients were recorded")
     for ref, tensor in zip(kept, [tensor for batch in batches for tensor in batch], strict=True):
         plan.expect(ref, tensor, "the images and labels after the call")
     plan.expect(Ref(model.name, ("weights.0",)), weight, "the model's weights after the call")
+    # images with a gradient of their own tell a model that was frozen from autograd that was left switched off
+    images, cotangent = batches[0][0], draw.normal(6, weight.shape[1])
+    plan.backward(plan.call(plan.put(images, grad=True), on=model), cotangent)
+    gradient = images.flatten(1).double().mT @ cotangent.double()
+    plan.expect_grad(Ref(model.name, ("weights.0",)), gradient.float(), "the model's weights in training afterwards")
 
 
 @EXERCISE.variant
@@ -263,6 +277,18 @@ SLIPS = [
         "gradients_recorded",
         "Gradients are recorded all along: wrap the loop in torch.no_grad(), which saves time and memory.",
         [("with torch.no_grad():", "with torch.enable_grad():")],
+    ),
+    (
+        "gradients_left_off",
+        "torch.set_grad_enabled(False) is never taken back, so no model can be trained afterwards; `with "
+        "torch.no_grad():` ends by itself.",
+        [("with torch.no_grad():", "torch.set_grad_enabled(False)\n    if True:")],
+    ),
+    (
+        "parameters_frozen",
+        "requires_grad_(False) on the parameters saves the gradients, but the model can never be trained again; use "
+        "torch.no_grad().",
+        [("model.eval()", "model.eval().requires_grad_(False)")],
     ),
     (
         "gone_through_twice",
