@@ -5,6 +5,7 @@ EXERCISES = {
     "causal_mask": "causal_mask",
     "next_token_batch": "next_token_batch",
     "lm_loss": "lm_loss",
+    "GPT": "gpt",
     "next_token_probs": "next_token_probs",
     "count_parameters": "count_parameters",
 }
