@@ -7,5 +7,6 @@ EXERCISES = {
     "lm_loss": "lm_loss",
     "GPT": "gpt",
     "next_token_probs": "next_token_probs",
+    "EncoderDecoder": "encoder_decoder",
     "count_parameters": "count_parameters",
 }

@@ -118,13 +118,14 @@ def a_new_model(draw: Draw, plan: Plan) -> None:
             plan.expect(rounded, want, f"{told} of `{name}`, in units of 0.02", strict=False)
 
 
-@EXERCISE.case(points=0.5, cause="blocks go into nn.ModuleList, and nothing but the documented parts is learned.")
+@EXERCISE.case(points=0.5, cause="blocks go into nn.ModuleList; give device= to all that is made in forward.")
 def parameters(draw: Draw, plan: Plan) -> None:
-    """The model's parameters, and its attribute `block`"""
+    """The model's parameters and its `block`; mask and positions are made where the ids are"""
     sizes = Sizes(draw, depth=3)
     model, weights = make(draw, plan, sizes)
     plan.expect_parameters(model, list(weights), optional=(*SHARED, *key_biases(weights)))
     plan.expect(model["block"], sizes.block, "model.block", strict=False)
+    plan.expect_follows_device(model, draw_ids(draw, sizes.vocab, sizes.batch, 6))
 
 
 @EXERCISE.case(points=1, cause="keep the dtype of the weights, change no ids, and let the gradient reach every part.")
@@ -347,6 +348,11 @@ SLIPS: list[tuple[str, str, list[tuple[str, str]]]] = [
         "mask_not_cut",
         "The mask has the size of the block whatever the text's length is; cut it: mask[:n, :n].",
         [(MASK, "mask = torch.ones(self.block, self.block, dtype=torch.bool, device=ids.device).tril()")],
+    ),
+    (
+        "mask_on_the_cpu",
+        "The mask is made on the CPU, wherever the ids are: pass device=ids.device.",
+        [(MASK, MASK.replace(", device=ids.device", ""))],
     ),
     (
         "no_positions",
