@@ -7,6 +7,7 @@ EXERCISES = {
     "lm_loss": "lm_loss",
     "GPT": "gpt",
     "next_token_probs": "next_token_probs",
+    "generate": "generate",
     "EncoderDecoder": "encoder_decoder",
     "count_parameters": "count_parameters",
 }
