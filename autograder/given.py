@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from autograder.functions import apply
+from autograder.given_gpt import GPT
 
 HERE = "on the device of its input"
 
@@ -57,7 +58,7 @@ class Layers(nn.Module):
         return x
 
 
-MODULES: dict[str, Callable[..., nn.Module]] = {"layers": Layers}
+MODULES: dict[str, Callable[..., nn.Module]] = {"layers": Layers, "gpt": GPT}
 
 
 def build(name: str, **choices: Any) -> nn.Module:

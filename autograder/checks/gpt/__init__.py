@@ -8,6 +8,7 @@ EXERCISES = {
     "GPT": "gpt",
     "next_token_probs": "next_token_probs",
     "generate": "generate",
+    "KVCache": "kv_cache",
     "EncoderDecoder": "encoder_decoder",
     "count_parameters": "count_parameters",
 }
