@@ -15,6 +15,7 @@ from autograder import given, probe
 from autograder.given import HERE
 from autograder.program import Plan
 from autograder.wire import Other, Ref
+from course_lib.gpt import GPT
 
 
 def run(plan, *objects, seconds=5.0):
@@ -242,6 +243,32 @@ def test_a_given_model_remembers_how_it_was_treated():
     assert facts == [False, False, 1, 2, 4]
     _, training, recording, *_ = run(plan, lambda model, ids: model(ids))["values"].values()
     assert training and recording
+
+
+def test_a_given_gpt_is_the_courses_and_cannot_cache():
+    plan = Plan()
+    model = plan.given("gpt", vocab=11, block=7, dim=6, depth=2, heads=3)
+    torch.manual_seed(0)
+    own = GPT(11, 7, 6, 2, 3).eval()
+    weights = {name: torch.randn_like(weight) for name, weight in own.state_dict().items()}
+    weights["head.weight"] = weights["tokens.weight"]
+    own.load_state_dict(weights)
+    plan.load(model, weights)
+    ids = torch.randint(11, (2, 7))
+    plan.expect(plan.call(model, ids), None, "the logits of a full block")
+    for name in ("block", "head.weight"):
+        plan.expect(model[name], None, name)
+
+    def student(model, ids):
+        assert model.head.weight is model.tokens.weight and model.blocks[1].attn.heads == 3
+        assert not hasattr(model, "states"), "it would cache for the student"
+        return model(ids)
+
+    reply = run(plan, student)
+    assert reply["error"] is None
+    logits, block, head = reply["values"].values()
+    assert torch.allclose(logits, own(ids), atol=1e-4)
+    assert block == 7 and torch.equal(head, weights["tokens.weight"])
 
 
 def test_an_iterator_is_gone_through_once():

@@ -1,4 +1,4 @@
-"""The check of ``DecoderBlock(dim, heads)`` and ``EncoderDecoder(source_vocab, target_vocab, block, dim, …)``."""
+"""The check of ``EncoderDecoder(source_vocab, target_vocab, block, dim, …)`` and ``DecoderBlock(dim, heads)``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from autograder.exercise import Draw, Exercise
 from autograder.program import Plan
 from autograder.wire import Ref
 
-EXERCISE = Exercise("gpt.EncoderDecoder", objects=("DecoderBlock", "EncoderDecoder"))
+EXERCISE = Exercise("gpt.EncoderDecoder", objects=("EncoderDecoder", "DecoderBlock"))
+BLOCK = 1  # which of the two objects
 ATTENTIONS = ("self_attn", "cross_attn")
 SHARED = ("target_tokens.weight", "head.weight")
 
@@ -74,7 +75,7 @@ def make_block(draw: Draw, plan: Plan) -> tuple[Ref, Weights, Sizes]:
     """The student's decoder block with weights drawn anew."""
     sizes = Sizes(draw)
     weights = hand.draw_block(draw, "", sizes.dim, ATTENTIONS)
-    block = plan.call(sizes.dim, sizes.heads)
+    block = plan.call(sizes.dim, sizes.heads, which=BLOCK)
     plan.load(block, weights, optional=key_biases(weights))
     return block, weights, sizes
 
@@ -82,7 +83,7 @@ def make_block(draw: Draw, plan: Plan) -> tuple[Ref, Weights, Sizes]:
 def make(draw: Draw, plan: Plan, sizes: Sizes) -> tuple[Ref, Weights]:
     """The student's whole model with weights drawn anew."""
     weights = sizes.weights(draw)
-    model = plan.call(*sizes.arguments, which=1)
+    model = plan.call(*sizes.arguments)
     plan.load(model, weights, optional=key_biases(weights))
     return model, weights
 
@@ -167,7 +168,7 @@ def tied(draw: Draw, plan: Plan) -> None:
     """EncoderDecoder: the head's weight is the table of target tokens, in values and gradients"""
     sizes = Sizes(draw)
     weights = sizes.weights(draw)
-    model = plan.call(*sizes.arguments, which=1)
+    model = plan.call(*sizes.arguments)
     own = {name: weight for name, weight in weights.items() if name != "head.weight"}
     plan.load(model, own, optional=key_biases(weights))
     table = weights["target_tokens.weight"]

@@ -365,9 +365,8 @@ SLIPS: list[tuple[str, str, list[tuple[str, str]]]] = [
         [
             (
                 KEEP,
-                "new = key, value\n        if layer in self.keys:\n"
-                "            new = key[:, :, self.keys[layer].shape[2] :], value[:, :, self.values[layer].shape[2] :]\n        "
-                + KEEP,
+                "new = key, value\n        if layer in self.keys:\n            past = self.keys[layer].shape[2]\n"
+                f"            new = key[:, :, past:], value[:, :, past:]\n        {KEEP}",
             ),
             (GIVE, "return new"),
         ],
