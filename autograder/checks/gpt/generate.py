@@ -56,6 +56,7 @@ def expect_greedy(draw: Draw, plan: Plan, block: int, length: int, n: int, **opt
         if margin > 0.02:
             break
     model = reader.given(plan)
+    plan.call(on=model, method="eval")  # whether students see to that is asked in a case of its own
     told = ", ".join(f"{name}={value:g}" for name, value in options.items())
     what = f"the text of {length} + {n} tokens, block {block}, with {told}"
     plan.expect(plan.call(model, ids, n, **options), want, what)
