@@ -6,5 +6,6 @@ EXERCISES = {
     "siren_bound": "siren_bound",
     "SineLayer": "sine_layer",
     "Siren": "siren",
+    "gradient": "gradient",
     "psnr": "psnr",
 }

@@ -49,7 +49,7 @@ class Polynomial:
     powers: tuple[tuple[int, ...], ...]
 
     def ops(self, parameters: dict[str, Ref]) -> list[list[object]]:
-        return [["polynomial", torch.tensor(self.powers), parameters["coefficients"]]]
+        return [["polynomial", [list(powers) for powers in self.powers], parameters["coefficients"]]]
 
     def value(self, x: Tensor, parameters: Parameters) -> Tensor:
         return self._derivative(x, parameters, ())
@@ -78,27 +78,27 @@ class Polynomial:
 
 @dataclass(frozen=True)
 class Waves:
-    """A sum of sines, heights * sin(directions · x + phases), and a constant: a small SIREN, omega being 1."""
+    """A sum of sines, sin(x · directions + phases) · heights, and a constant: a small SIREN, omega being 1."""
 
     parameters: Parameters
 
     def ops(self, parameters: dict[str, Ref]) -> list[list[object]]:
         p = parameters
-        return [["affine", p["directions"], p["phases"]], ["sin"], ["affine", p["heights"], p["constant"]]]
+        return [["sine", p["directions"], p["phases"]], ["linear", p["heights"]], ["add", p["constant"]]]
 
     def value(self, x: Tensor, parameters: Parameters) -> Tensor:
-        return self._waves(x, parameters, turn=0) @ parameters["heights"].mT + parameters["constant"]
+        return self._waves(x, parameters, turn=0) @ parameters["heights"] + parameters["constant"]
 
     def gradient(self, x: Tensor, parameters: Parameters) -> Tensor:
-        return (self._waves(x, parameters, turn=1) * parameters["heights"]) @ parameters["directions"]
+        return (self._waves(x, parameters, turn=1) * parameters["heights"].mT) @ parameters["directions"].mT
 
     def laplacian(self, x: Tensor, parameters: Parameters) -> Tensor:
-        steepness = parameters["directions"].square().sum(-1)
-        return (self._waves(x, parameters, turn=2) * steepness) @ parameters["heights"].mT
+        steepness = parameters["directions"].square().sum(0)
+        return (self._waves(x, parameters, turn=2) * steepness) @ parameters["heights"]
 
     def _waves(self, x: Tensor, parameters: Parameters, turn: int) -> Tensor:
         # each derivative of a sine is a quarter turn further on
-        return torch.sin(x @ parameters["directions"].mT + parameters["phases"] + turn * math.pi / 2)
+        return torch.sin(x @ parameters["directions"] + parameters["phases"] + turn * math.pi / 2)
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,9 @@ def waves(draw: Draw, d: int, count: int = 3) -> Waves:
     """``count`` sines of drawn directions, heights and phases."""
     return Waves(
         {
-            "directions": draw.normal(count, d),
+            "directions": draw.normal(d, count),
             "phases": draw.normal(count),
-            "heights": spread(draw, count)[None],
+            "heights": spread(draw, count)[:, None],
             "constant": draw.normal(1),
         }
     )
