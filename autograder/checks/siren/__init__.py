@@ -7,5 +7,8 @@ EXERCISES = {
     "SineLayer": "sine_layer",
     "Siren": "siren",
     "gradient": "gradient",
+    "laplacian": "laplacian",
+    "poisson_loss": "poisson_loss",
+    "sdf_loss": "sdf_loss",
     "psnr": "psnr",
 }

@@ -102,6 +102,25 @@ class Waves:
 
 
 @dataclass(frozen=True)
+class Plane:
+    """A field that is linear in the coordinates, x · direction + constant: its gradient knows nothing of x."""
+
+    parameters: Parameters
+
+    def ops(self, parameters: dict[str, Ref]) -> list[list[object]]:
+        return [["linear", parameters["direction"]], ["add", parameters["constant"]]]
+
+    def value(self, x: Tensor, parameters: Parameters) -> Tensor:
+        return x @ parameters["direction"] + parameters["constant"]
+
+    def gradient(self, x: Tensor, parameters: Parameters) -> Tensor:
+        return parameters["direction"].mT.expand_as(x)
+
+    def laplacian(self, x: Tensor, parameters: Parameters) -> Tensor:
+        return torch.zeros_like(x[..., :1])
+
+
+@dataclass(frozen=True)
 class Placed:
     """A field in a plan: the function, and its parameters as leaves whose gradients can be read."""
 
@@ -140,7 +159,18 @@ def waves(draw: Draw, d: int, count: int = 3) -> Waves:
     )
 
 
+def plane(draw: Draw, d: int, steepness: float = 1.0) -> Plane:
+    """A plane of drawn direction that rises by ``steepness`` per unit of length."""
+    direction = torch.nn.functional.normalize(draw.normal(d, 1, dtype=torch.float64), dim=0) * steepness
+    return Plane({"direction": direction.float(), "constant": draw.normal(1)})
+
+
 def spread(draw: Draw, count: int) -> Tensor:
     """Numbers of either sign with sizes from 0.5 to 1.5, so that none of them goes unnoticed."""
     noise = draw.normal(count)
     return noise.sign() * (0.5 + noise.abs().clamp(max=1.0))
+
+
+def alternating(draw: Draw, count: int) -> Tensor:
+    """Numbers of alternating sign with sizes from 0.5 to 1.5."""
+    return spread(draw, count).abs() * (-1.0) ** torch.arange(count)

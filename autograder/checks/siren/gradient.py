@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from autograder.checks.siren.fields import Field, doubles, place, polynomial, waves
+from autograder.checks.siren import derivatives
+from autograder.checks.siren.derivatives import ATOL, RTOL, ask
+from autograder.checks.siren.fields import Field, doubles, plane, polynomial, waves
 from autograder.exercise import Draw, Exercise
 from autograder.program import Plan
 
@@ -14,10 +16,7 @@ EXERCISE = Exercise("siren.gradient", objects=("gradient",))
 
 def expect(plan: Plan, field: Field, points: Tensor, what: str) -> None:
     """Compare the gradient of ``field`` at ``points`` with the one known in closed form."""
-    x = plan.put(points, grad=True)
-    got = plan.call(plan.call(x, on=place(plan, field).function), x)
-    want = field.gradient(points.double(), doubles(field)).detach().float()
-    plan.expect(got, want, what, rtol=1e-3, atol=1e-4)
+    derivatives.expect(plan, "gradient", field, points, what)
 
 
 @EXERCISE.case(points=1, cause="the derivative of the sum of all values, by x: torch.autograd.grad(y.sum(), x, …)[0].")
@@ -34,19 +33,19 @@ def other_coordinates(draw: Draw, plan: Plan) -> None:
         for field in (polynomial(draw, d), waves(draw, d)):
             expect(plan, field, draw.normal(draw.integer(5, 7), d), f"the gradient by {d} coordinates")
     expect(plan, polynomial(draw, 3), draw.normal(1, 3), "the gradient at a single point")
+    expect(plan, plane(draw, 3, draw.uniform(1.5, 3)), draw.normal(5, 3), "the gradient of a linear field")
     points, slope = draw.normal(5, 3), draw.normal(3)
     x = plan.put(points, grad=True)
-    y = plan.call(plan.put(slope[:, None]), on=x, method="matmul")
-    plan.expect(plan.call(y, x), slope.expand(5, 3), "the gradient of a linear field")
+    y = plan.call(x, on=plan.function(["linear", slope[:, None]]))
+    plan.expect(plan.call(y, x), slope.expand(5, 3), "the gradient of a linear field without parameters")
 
 
 @EXERCISE.case(points=1, cause="only the last axis of x and of y is special: any axes may stand before it.")
 def several_axes(draw: Draw, plan: Plan) -> None:
     """An image of points [h w d], a batch of them [b h w d]"""
     h, w, b = draw.sizes(3, 4, 7)
-    for axes, field in (((h, w), waves(draw, 2)), ((b, h, w), polynomial(draw, 3))):
-        d = 2 if len(axes) == 2 else 3
-        expect(plan, field, draw.normal(*axes, d), f"the gradient at points {[*axes, d]}")
+    for axes, field in (((h, w, 2), waves(draw, 2)), ((b, h, w, 3), polynomial(draw, 3))):
+        expect(plan, field, draw.normal(*axes), f"the gradient at points {list(axes)}")
 
 
 @EXERCISE.case(points=1, cause="create_graph=True: the result is to be differentiated again, so it needs a graph.")
@@ -54,65 +53,31 @@ def again_by_points(draw: Draw, plan: Plan) -> None:
     """Second and third derivatives: the result differentiated by x, and a gradient of a gradient's part"""
     for field, d in ((polynomial(draw, 3), 3), (waves(draw, 2), 2)):
         points, n = draw.normal(draw.integer(5, 7), d), draw.integer(0, d - 1)
-        leaf, parameters = points.double().requires_grad_(), doubles(field)
         cotangent = draw.normal(*points.shape)
-        slope = field.gradient(leaf, parameters)
-        (second,) = torch.autograd.grad(slope, leaf, cotangent.double(), retain_graph=True)
-        x = plan.put(points, grad=True)
-        got = plan.call(plan.call(x, on=place(plan, field).function), x)
-        plan.backward(got, cotangent)
-        plan.expect_grad(x, second.float(), "the result by x", rtol=1e-3, atol=1e-3)
+        derivatives.expect_by_points(plan, "gradient", field, points, cotangent)
         # one row of the matrix of second derivatives, and what it changes by
+        leaf = points.double().requires_grad_()
+        slope = field.gradient(leaf, doubles(field))
         (row,) = torch.autograd.grad(slope[:, n].sum(), leaf, create_graph=True)
         row.backward(cotangent.double())
-        x = plan.put(points, grad=True)
-        part = plan.call(-1, n, 1, on=plan.call(plan.call(x, on=place(plan, field).function), x), method="narrow")
-        got = plan.call(part, x)
-        plan.expect(got, row.detach().float(), f"the gradient of part {n} of the gradient", rtol=1e-3, atol=1e-3)
+        asked = ask(plan, field, points)
+        got = plan.call(plan.call(-1, n, 1, on=asked.got, method="narrow"), asked.x)
+        plan.expect(got, row.detach().float(), f"the gradient of part {n} of the gradient", rtol=RTOL, atol=ATOL)
         plan.backward(got, cotangent)
-        plan.expect_grad(x, leaf.grad.float(), "that, once more by x", rtol=1e-3, atol=1e-3)
+        plan.expect_grad(asked.x, leaf.grad.float(), "that, once more by x", rtol=RTOL, atol=ATOL)
 
 
 @EXERCISE.case(points=1, cause="the result must still depend on the field's parameters: nothing is detached or copied.")
 def by_parameters(draw: Draw, plan: Plan) -> None:
     """The result differentiated by the field's parameters, as in training"""
-    for field, d in ((polynomial(draw, 2), 2), (waves(draw, 3), 3)):
-        points, cotangent = draw.normal(6, d), draw.normal(6, d)
-        parameters = doubles(field)
-        field.gradient(points.double(), parameters).backward(cotangent.double())
-        placed, x = place(plan, field), plan.put(points, grad=True)
-        plan.backward(plan.call(plan.call(x, on=placed.function), x), cotangent)
-        for name, leaf in parameters.items():
-            if leaf.grad is not None:
-                what = f"the result by the field's {name}"
-                plan.expect_grad(placed.parameters[name], leaf.grad.float(), what, rtol=1e-3, atol=1e-3)
+    for field, d in ((polynomial(draw, 2), 2), (waves(draw, 3), 3), (plane(draw, 2), 2)):
+        derivatives.expect_by_parameters(plan, "gradient", field, draw.normal(6, d), draw.normal(6, d))
 
 
 @EXERCISE.case(points=1, cause="torch.autograd.grad returns derivatives; backward() adds them to every leaf's .grad.")
 def contract(draw: Draw, plan: Plan) -> None:
     """No .grad is filled or changed, x need not be a leaf, y can be used afterwards, float64"""
-    field, n = polynomial(draw, 2), draw.integer(5, 7)
-    start, earlier = draw.normal(n, 2, dtype=torch.float64), draw.normal(n, 2, dtype=torch.float64)
-    cotangent = draw.normal(n, 1, dtype=torch.float64)
-    for factor in (1.0, draw.uniform(0.4, 0.8)):
-        placed, leaf = place(plan, field, torch.float64), plan.put(start, grad=True)
-        # the leaf's .grad holds something already
-        plan.backward(plan.call(1.0, on=leaf, method="mul"), earlier)
-        x = leaf if factor == 1 else plan.call(factor, on=leaf, method="mul")
-        y = plan.call(x, on=placed.function)
-        parameters, points = doubles(field), factor * start
-        want, values = field.gradient(points, parameters).detach(), field.value(points, parameters)
-        kind = "x" if factor == 1 else "x, computed from a leaf"
-        plan.expect(plan.call(y, x), want, f"the gradient by {kind} in float64")
-        plan.expect(x, points, "x after the call")
-        plan.expect(y, values.detach(), "y after the call")
-        plan.expect(leaf["grad"], earlier, "the leaf's .grad after the call, which held this before")
-        for name, parameter in placed.parameters.items():
-            plan.expect(parameter["grad"], None, f"the .grad of the field's {name} after the call")
-        plan.backward(y, cotangent)
-        values.backward(cotangent)
-        for name, parameter in placed.parameters.items():
-            plan.expect_grad(parameter, parameters[name].grad, f"y by the field's {name}, after the call")
+    derivatives.expect_nothing_left(draw, plan, "gradient")
 
 
 @EXERCISE.variant
@@ -145,13 +110,12 @@ def point_by_point() -> None:
 
 
 @EXERCISE.variant
-def through_another_copy() -> None:
-    """A vector of ones that requires a gradient: differentiated forwards, by the double backward trick"""
+def weights_with_a_gradient() -> None:
+    """Weights of one that could be differentiated by themselves"""
 
     def gradient(y, x):
-        v = torch.ones_like(y, requires_grad=True)
-        g = torch.autograd.grad(y, x, v, create_graph=True)[0]
-        return g.view_as(x) + 0.0
+        weights = torch.ones_like(y, requires_grad=True)
+        return torch.autograd.grad(y, x, weights, create_graph=True)[0]
 
 
 SUM, GRAD = "total = y.sum()", "(slope,) = torch.autograd.grad(total, x, create_graph=True)"
@@ -164,13 +128,9 @@ SLIPS: list[tuple[str, str, list[tuple[str, str]]]] = [
     ),
     (
         "graph_kept_but_not_made",
-        "retain_graph=True keeps the graph of y; that the result gets a graph of its own takes create_graph=True.",
+        "The result has no graph of its own: retain_graph=True only keeps that of y, and .detach() or .data cut "
+        "it off; ask for create_graph=True.",
         [("create_graph=True", "retain_graph=True")],
-    ),
-    (
-        "detached",
-        "The result is detached (.detach(), .data, or copied into a new tensor), so nothing can be trained by it.",
-        [(RETURN, "return slope.detach()")],
     ),
     (
         "mean_of_the_values",
@@ -194,7 +154,7 @@ SLIPS: list[tuple[str, str, list[tuple[str, str]]]] = [
     ),
     (
         "by_backward",
-        "y.sum().backward() adds to x.grad and to every parameter's .grad; torch.autograd.grad returns and adds nothing.",
+        "y.sum().backward() adds to x.grad and to every parameter's .grad; torch.autograd.grad only returns.",
         [(GRAD, "total.backward(create_graph=True)\n    slope = x.grad")],
     ),
     (
@@ -204,7 +164,7 @@ SLIPS: list[tuple[str, str, list[tuple[str, str]]]] = [
     ),
     (
         "by_backward_and_cleared",
-        "x.grad is cleared before and after, but backward() fills the parameters' .grad too; use torch.autograd.grad.",
+        "x.grad is cleared before and after, but what it held is lost, and backward() fills the parameters' .grad too.",
         [
             (
                 GRAD,
@@ -254,7 +214,7 @@ SLIPS: list[tuple[str, str, list[tuple[str, str]]]] = [
     ),
     (
         "copy_of_the_points",
-        "The derivative is taken by a copy of x, from which y was not computed, and is zero; differentiate by x itself.",
+        "The derivative is taken by a copy of x, from which y was not computed, so it is zero; use x itself.",
         [
             (SUM, "total = y.sum()\n    x = x.detach().clone().requires_grad_()"),
             ("create_graph=True", "create_graph=True, materialize_grads=True"),
