@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from autograder.checks.siren import losses
@@ -172,7 +174,7 @@ SLIPS: list[tuple[str, str, list[tuple[str, str]]]] = [
     ),
     (
         "no_graph",
-        "The gradient is a constant to the loss (create_graph=True is missing, or it is detached): nothing can be trained.",
+        "The gradient is a constant to the loss (create_graph=True is missing, or it is detached).",
         [(GRAD, GRAD.replace(", create_graph=True", ""))],
     ),
     (
@@ -200,13 +202,9 @@ SLIPS: list[tuple[str, str, list[tuple[str, str]]]] = [
     ),
     (
         "points_as_they_come",
-        "The points are expected to require a gradient; as a rule they do not, so make a copy that does.",
+        "The model is asked at coords as they come, which as a rule require no gradient; make a copy that does, "
+        "and ask the model there.",
         [(COPY, "x = coords")],
-    ),
-    (
-        "copied_afterwards",
-        "The model is asked at coords, and differentiated by a copy that it never saw; ask it at the copy.",
-        [(VALUE, "y = model(coords)")],
     ),
     (
         "by_backward",
