@@ -12,8 +12,16 @@ from sphinx.config import Config
 from sphinx.errors import ExtensionError
 
 HERE = Path(__file__).resolve().parent
-# The package's whole copy of MathJax is 24 MB; a page with formulas needs these.
-MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2")
+# The package's whole copy of MathJax is 24 MB; a page with formulas needs these. The ready-made tex-chtml.js is half
+# as heavy again, because it also has the menu that a right click on a formula opens.
+MATHJAX_LOADS = ("input/tex", "output/chtml", "a11y/assistive-mml")
+MATHJAX = (
+    "startup.js",
+    "core.js",
+    *(f"{name}.js" for name in MATHJAX_LOADS),
+    "output/chtml/fonts/tex.js",
+    "output/chtml/fonts/woff-v2",
+)
 
 
 def mathjax_source() -> Path:
@@ -47,7 +55,8 @@ def point_at_assets(app: Sphinx, config: Config) -> None:
     target = Path(app.outdir).parent / "assets"
     gather(target)
     config.html_static_path.append(str(target))
-    config.mathjax_path = "mathjax/tex-chtml.js"
+    config.mathjax_path = "mathjax/startup.js"
+    config.mathjax3_config = {**(config.mathjax3_config or {}), "loader": {"load": list(MATHJAX_LOADS)}}
     # loaded on pages with widgets only; the default is two scripts from content networks
     config.nb_ipywidgets_js = {"course/afm-host.js": {}}
 

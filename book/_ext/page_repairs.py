@@ -34,12 +34,16 @@ REPAIRS = [
     ),
 ]
 
+# the engine also loads the typesetting of formulas into pages that have none
+TYPESETTING = r'\s*<script>window\.MathJax = .*?</script>|\s*<script [^>]*src="[^"]*mathjax/[^"]*"[^>]*></script>'
+FORMULA = re.compile(r'class="[^"]*\bmath\b')
+
 
 def repair(page: str) -> str:
     """The page with every repair applied; applying them twice changes nothing more."""
     for pattern, replacement in REPAIRS:
         page = re.sub(pattern, replacement, page)
-    return page
+    return page if FORMULA.search(page) else re.sub(TYPESETTING, "", page)
 
 
 def repair_pages(app: Sphinx, problem: Exception | None) -> None:

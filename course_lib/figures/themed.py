@@ -11,6 +11,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure as MatplotlibFigure
 
+from course_lib.figures.lighter import lighter, pixels_as_they_are
+
 # Each keeps a contrast of 3:1 or more with a white page and with the book's dark page alike.
 COLOURS = ("#1f77b4", "#c8501e", "#2a8a4a", "#9467bd", "#b3478a", "#7f7f7f")
 
@@ -30,10 +32,10 @@ def svg(fig: MatplotlibFigure, *, alt: str) -> str:
             legend.get_frame().set_facecolor("none")
     buffer = io.StringIO()
     # a fixed salt and no date: the same figure gives the same bytes at every build
-    with mpl.rc_context({"svg.hashsalt": alt, "svg.fonttype": "path"}):
+    with mpl.rc_context({"svg.hashsalt": alt, "svg.fonttype": "path"}), pixels_as_they_are(fig):
         fig.savefig(buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
     text = buffer.getvalue()
-    text = text[text.index("<svg") :]
+    text = lighter(text[text.index("<svg") :])
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     # matplotlib's style sheet says "*": inside a page it would reach every other drawing
     text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.S)

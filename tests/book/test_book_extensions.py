@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import icon_font
 import offline_assets
 import page_repairs
+import pydata_sphinx_theme
 import pytest
+from fontTools.ttLib import TTFont
 from notebook_links import launch_settings
 from sphinx.errors import ExtensionError
 from widget_pages import foreign_widgets
@@ -17,8 +20,10 @@ def test_assets_are_the_small_part_and_are_copied_once(tmp_path: Path) -> None:
     offline_assets.gather(tmp_path)
     files = [f for f in tmp_path.rglob("*") if f.is_file()]
     assert sum(f.stat().st_size for f in files) < 2_000_000
-    assert (tmp_path / "mathjax" / "tex-chtml.js").exists() and (tmp_path / "course" / "afm-host.js").exists()
-    script = (tmp_path / "mathjax" / "tex-chtml.js").read_text()
+    for name in offline_assets.MATHJAX_LOADS:
+        assert (tmp_path / "mathjax" / f"{name}.js").exists()
+    assert (tmp_path / "course" / "afm-host.js").exists()
+    script = (tmp_path / "mathjax" / "startup.js").read_text()
     assert len(list(tmp_path.rglob("*.woff"))) > 20 and 'VERSION="3.' in script
     before = {f: f.stat().st_mtime_ns for f in files}
     (tmp_path / "course" / "afm-host.js").unlink()
@@ -88,3 +93,46 @@ def test_repairs_do_what_they_say_and_no_more_the_second_time() -> None:
     assert '<div id="pst-primary-sidebar" role="complementary" aria-label="Book" class="y">' in after
     for pattern, _ in page_repairs.REPAIRS:
         assert re.search(pattern, BEFORE), f"nothing tries {pattern}"
+
+
+TYPESETTING = """<script>window.MathJax = {"options": {"processHtmlClass": "math"}}</script>
+    <script defer="defer" src="../_static/mathjax/startup.js?v=1"></script>
+    <script src="other.js"></script>"""
+
+
+def test_typesetting_is_loaded_where_there_are_formulas() -> None:
+    plain = f'<head>{TYPESETTING}</head><p class="mathematics">scores = math.sqrt(n)</p>'
+    after = page_repairs.repair(plain)
+    assert "MathJax" not in after and "mathjax" not in after
+    assert '<script src="other.js"></script></head>' in after and "math.sqrt" in after
+    for formula in ('<span class="math notranslate nohighlight">', '<div class="amsmath math">'):
+        with_formula = plain + formula
+        assert page_repairs.repair(with_formula) == with_formula
+
+
+SHEETS = """.fa-bars:before,.fa-navicon:before{content:"\\f0c9"}.fa-plus:before{content:"\\+"}
+.fa-check:before{content:"\\f00c"}.fa-bars{color:red}
+html{--pst-icon-bell:"\uf0f3"} .title:after{content:"\\f107";font-family:icons} .quote:before{content:"\\201C"}"""
+
+
+def test_icons_kept_are_those_shown_by_name_and_by_the_style_sheets_themselves() -> None:
+    always = {0xF0F3, 0xF107}
+    assert icon_font.icons_shown(set(), SHEETS) == always
+    assert icon_font.icons_shown({"fa-navicon", "fa-solid"}, SHEETS) == always | {0xF0C9}
+    assert icon_font.icons_shown({"fa-plus", "fa-check"}, SHEETS) == always | {ord("+"), 0xF00C}
+
+
+def test_cut_font_has_the_same_drawings_and_is_light(tmp_path: Path) -> None:
+    static = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme" / "static"
+    whole = static / Path(*icon_font.FULL.parts[1:])
+    sheet = (static / Path(*icon_font.SHEET.parts[1:])).read_text()
+    assert len(icon_font.SOURCE.findall(sheet)) == 1
+    codes = icon_font.icons_shown({"fa-bars", "fa-download"}, sheet)
+    assert {0xF0C9, 0xF019} < codes
+    icon_font.cut_font(whole, tmp_path / "icons.woff", codes)
+    assert (tmp_path / "icons.woff").stat().st_size < 10_000
+    before, after = TTFont(whole), TTFont(tmp_path / "icons.woff")
+    for code in (0xF0C9, 0xF019):
+        drawings = [font["glyf"][font.getBestCmap()[code]].getCoordinates(font["glyf"])[0] for font in (before, after)]
+        assert drawings[0] == drawings[1] and len(drawings[0]) > 3
+    assert 0xF00C not in after.getBestCmap()
