@@ -28,7 +28,7 @@ function render({ model, el }) {
   el.classList.add("cw");
   keepKeys(el);
   const slider = (name, label, low, high, step) =>
-    `<label for="${id}-${name}">${label} <input id="${id}-${name}" class="cw-${name}" type="range" min="${low}" max="${high}" step="${step}"> <output for="${id}-${name}"></output></label>`;
+    `<label for="${id}-${name}">${label} <input id="${id}-${name}" class="cw-at-${name}" type="range" min="${low}" max="${high}" step="${step}"> <output for="${id}-${name}"></output></label>`;
   el.innerHTML = `
     <p class="cw-help">Go closer. On the left the pixels run out; on the right the field is asked at ${count} × ${count} new points.</p>
     <div class="cw-controls">${slider("zoom", "Zoom", 1, 32, 0.5)}${slider("row", "Row", -1, 1, 0.02)}${slider("column", "Column", -1, 1, 0.02)}</div>
@@ -37,7 +37,7 @@ function render({ model, el }) {
       <figure class="cw-cell"><figcaption>the field</figcaption><canvas width="${count}" height="${count}" role="img"></canvas></figure>
     </div><p class="cw-status" role="status"></p>`;
   const traits = ["zoom", "row", "column"];
-  const show = traits.map((t) => bind(model, t, el.querySelector(`.cw-${t}`), { read: Number }));
+  const show = traits.map((t) => bind(model, t, el.querySelector(`.cw-at-${t}`), { read: Number }));
   const canvases = [...el.querySelectorAll("canvas")];
 
   function paint(canvas, rows, columns) {
