@@ -1,6 +1,6 @@
-"""The drawings of the chapter on neural fields: histograms, and distances as bands of colour."""
+"""The drawings of the chapter on neural fields: histograms, traces, and distances as bands of colour."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import torch
@@ -27,6 +27,21 @@ def histograms(rows: Mapping[str, list[Tensor]], *, alt: str, reach: float, bins
         drawn[0].set_ylabel(name, fontsize=7)
     for i, ax in enumerate(axes[0]):
         ax.set_title(f"layer {i + 1}", fontsize=8)
+    return Figure(fig, alt=alt)
+
+
+def traces(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, alt: str, xlabel: str, ylabel: str
+) -> Figure:
+    """Lines `{name: (x, y)}` over the first of them, which is broad and grey: how closely the others follow it."""
+    fig, ax = plt.subplots(figsize=(6.2, 2.7), layout="constrained")
+    (reference, points), *others = lines.items()
+    ax.plot(*points, color=COLOURS[5], linewidth=4.5, alpha=0.55, label=reference)
+    for (name, (x, y)), colour, dash in zip(others, COLOURS, ("-", "--", "-.", ":", "-"), strict=False):
+        ax.plot(x, y, dash, color=colour, linewidth=1.2, label=name)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.spines[["top", "right"]].set_visible(False)
+    fig.legend(loc="outside right center", fontsize=8)
     return Figure(fig, alt=alt)
 
 

@@ -10,7 +10,7 @@ from course_lib.data.bird_shapes import SPECIES
 from course_lib.data.continuous import ContinuousPicture
 from course_lib.data.images import picture
 from course_lib.data.outlines import bird_distance, bird_outline
-from course_lib.figures.siren import distance_bands, grey, histograms
+from course_lib.figures.siren import distance_bands, grey, histograms, traces
 from course_lib.siren import coordinate_grid
 
 
@@ -92,6 +92,18 @@ def test_histograms_are_described_and_count_what_is_within_reach(monkeypatch):
     monkeypatch.setattr("course_lib.figures.siren.Figure", lambda figure, alt: figure)
     figure = histograms({"a": [torch.tensor([-1.5, 0.2, 0.3, 7.0])]}, alt="a", reach=2.0, bins=4)
     assert list(figure.axes[0].patches[0].get_data().values) == [1, 0, 2, 0]
+    plt.close(figure)
+
+
+def test_traces_are_drawn_over_the_first(monkeypatch):
+    monkeypatch.setattr("course_lib.figures.siren.Figure", lambda figure, alt: figure)
+    lines = {"truth": ([0, 1], [2.0, 3.0]), "one": ([0, 1], [2.0, 2.5]), "two": ([0, 1], [0.0, 0.0])}
+    figure = traces(lines, alt="a", xlabel="time", ylabel="pressure")
+    drawn = figure.axes[0].lines
+    assert [line.get_label() for line in drawn] == list(lines)
+    assert [list(line.get_ydata()) for line in drawn] == [y for _, y in lines.values()]
+    assert drawn[0].get_linewidth() > max(line.get_linewidth() for line in drawn[1:])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(lines)
     plt.close(figure)
 
 
