@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from course_lib.figures.attention import SEQUENTIAL, SIGNED
@@ -24,32 +25,33 @@ def clouds(panels: Mapping[str, Tensor], labels: Tensor, *, alt: str) -> Figure:
 
 
 def neurons_and_tokens(tokens: Tensor, *, alt: str) -> Figure:
-    """The numbers of `tokens` `[n d]`: as one array of neurons, as an array of tokens, and as a set of tokens."""
+    """The numbers of `tokens` `[n d]`, one cell each: as an array of neurons, an array of tokens, a set of tokens."""
     n, d = tokens.shape
     top = float(tokens.abs().max())
-    fig, axes = plt.subplots(1, 3, figsize=(7.2, 2.1), width_ratios=(2.2, 1.2, 1.2), layout="constrained")
-    style = dict(cmap=SIGNED, vmin=-top, vmax=top, edgecolors="white", linewidth=1)
-    axes[0].pcolormesh(tokens.reshape(1, -1).numpy(), **style)
-    axes[0].set_title(f"an array of {n * d} neurons", fontsize=9)
-    axes[0].set_aspect(1)
-    axes[1].pcolormesh(tokens.T.numpy(), **style)
-    axes[1].vlines(range(n + 1), 0, d, color="white", linewidth=5)
-    axes[1].set_title(f"an array of {n} tokens", fontsize=9)
-    axes[1].set_aspect(1)
-    # places that are neither a row nor a column: a set has no first and no next
-    for i in range(n):
-        x, y = 2.3 * (i % 3) + 0.9 * (i // 3), (d + 1.2) * (i // 3) + 0.7 * ((2 * i) % 3)
-        axes[2].pcolormesh([x, x + 1], _edges(y, d), tokens[i][:, None].numpy(), **style)
-    axes[2].set_title(f"a set of {n} tokens", fontsize=9)
-    axes[2].set_aspect(1)
-    for ax in axes:
-        ax.axis("off")
+    fig, ax = plt.subplots(figsize=(6.4, 6.4 * (d + 6.4) / (n * d)), layout="constrained")
+
+    def cells(x: float, y: float, values: Tensor) -> None:
+        """Unit cells with the `values` `[rows columns]`, row 0 lowest, from the corner (x, y)."""
+        rows, columns = values.shape
+        edges = [x + i for i in range(columns + 1)], [y + i for i in range(rows + 1)]
+        ax.pcolormesh(*edges, values.numpy(), cmap=SIGNED, vmin=-top, vmax=top, edgecolors="white", linewidth=1)
+
+    above = d + 3.6
+    cells(0, above, tokens.reshape(1, -1))
+    right = n * d - 1.7 * n + 0.7
+    # heights and places that follow no order: a set has no first and no next
+    for i, place in enumerate(sorted(range(n), key=lambda i: (3 * i + 2) % n)):
+        cells(1.35 * i, 0, tokens[i][:, None])
+        cells(right + 1.7 * i, 1.6 * ((2 * i + 1) % 3) / 2 - 0.5, tokens[place][:, None])
+    for x, y, title in (
+        (0, above + 1.3, f"an array of {n * d} neurons"),
+        (0, d + 1.7, f"an array of {n} tokens"),
+        (right, d + 1.7, f"a set of {n} tokens"),
+    ):
+        ax.text(x, y, title, fontsize=9)
+    ax.set(aspect=1, xlim=(-0.1, n * d + 0.1), ylim=(-0.6, above + 2.4))
+    ax.axis("off")
     return Figure(fig, alt=alt)
-
-
-def _edges(start: float, count: int) -> list[float]:
-    """`count + 1` edges of unit cells, beginning at `start`."""
-    return [start + i for i in range(count + 1)]
 
 
 def signals_and_tokens(
@@ -69,8 +71,10 @@ def signals_and_tokens(
     `image` `[3 h w]` and its `patch`; `pieces` of text in their order; `sound` `[samples]` and its `frame`; a
     cloud of `points` `[n 2]`, already projected, with the `centres` `[k 2]` of its groups; `tokens` in this order.
     """
-    fig, axes = plt.subplots(2, 4, figsize=(8.6, 4.0), height_ratios=(1.5, 1), layout="constrained")
-    picture, text, wave, cloud = axes[0]
+    # two signals side by side, each above its tokens, so that letters stay legible on a narrow page
+    fig, grid = plt.subplots(4, 2, figsize=(6.4, 7.4), height_ratios=(1.6, 1, 1.6, 1), layout="constrained")
+    signals, below = [*grid[0], *grid[2]], [*grid[1], *grid[3]]
+    picture, text, wave, cloud = signals
     picture.imshow(image.permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest")
     for side in range(0, image.shape[-1] + 1, patch):
         picture.axvline(side - 0.5, color="white", linewidth=1)
@@ -83,15 +87,16 @@ def signals_and_tokens(
     cloud.plot(*centres.T, "x", color=COLOURS[1], markersize=6)
     cloud.set_aspect(1)
     for ax, title in zip(
-        axes[0], ("image: patches", "text: byte pairs", "sound: frames", "points: groups"), strict=True
+        signals, ("image: patches", "text: byte pairs", "sound: frames", "points: groups"), strict=True
     ):
         ax.set_title(title, fontsize=9)
-    for ax, made in zip(axes[1], tokens, strict=True):
+    for ax, made in zip(below, tokens, strict=True):
         top = float(made.detach().abs().max())
         ax.imshow(made.T.detach().numpy(), cmap=SIGNED, vmin=-top, vmax=top, aspect="auto", interpolation="nearest")
         ax.set_xlabel(f"{made.shape[0]} tokens", fontsize=8)
-    axes[1][0].set_ylabel(f"{tokens[0].shape[1]} channels", fontsize=8)
-    for ax in axes.flat:
+    for ax in below[::2]:
+        ax.set_ylabel(f"{tokens[0].shape[1]} channels", fontsize=8)
+    for ax in grid.flat:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
     return Figure(fig, alt=alt)
@@ -127,13 +132,16 @@ def matrices(
     return Figure(fig, alt=alt)
 
 
-def _lay_out(ax: Axes, pieces: Sequence[str], width: int = 18) -> None:
+def _lay_out(ax: Axes, pieces: Sequence[str], width: int = 22) -> None:
     """Write pieces of text one after the other in lines of about `width` letters, a box around each."""
     x, y = 0.0, 0
     for i, piece in enumerate(pieces):
         if x + len(piece) > width:
             x, y = 0.0, y + 1
-        box = dict(boxstyle="square,pad=0.15", facecolor="none", edgecolor=COLOURS[i % 2], linewidth=0.8)
-        ax.text(x, -1.8 * y, piece, family="monospace", fontsize=7, bbox=box, va="center")
-        x += len(piece) + 0.9
-    ax.set(xlim=(-0.5, width + 1), ylim=(-1.8 * y - 2, 2))
+        box = Rectangle((x, -2 * y - 0.7), len(piece) + 0.5, 1.4, fill=False, edgecolor=COLOURS[i % 2], linewidth=0.9)
+        ax.add_patch(box)
+        ax.text(
+            x + len(piece) / 2 + 0.25, -2 * y, piece, family="monospace", fontsize=8, ha="center", va="center_baseline"
+        )
+        x += len(piece) + 0.8
+    ax.set(xlim=(-0.3, width + 1), ylim=(-2 * y - 1.5, 1.5))
