@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
+import archive
 import check_links
 import preexecute
 
@@ -138,6 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     print("Writing the pages.")
     if complaints := write_pages():
         return fail(f"The pages have faults ({OUT / 'build.log'} holds the whole log):", complaints)
+    archive.pack(BOOK.parent, HTML)
     if not options.skip_checks:
         report = check_links.check_book(HTML)
         (OUT / "external-links.txt").write_text("\n".join(report.outside) + "\n")

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
+from sphinx.util.docutils import SphinxDirective
 
 SETTINGS = ("repository", "branch", "folder", "colab", "binder", "jupyterhub")
 HUBS = {"colab": "colab_url", "binder": "binderhub_url", "jupyterhub": "jupyterhub_url"}
@@ -67,9 +69,43 @@ def launch_notebook(app: Sphinx, pagename: str, template: str, context: dict[str
                 button["url"] = re.sub(re.escape(pagename) + r"\.md\b", f"{pagename}.ipynb", button["url"])
 
 
+class notebooks_table(nodes.General, nodes.Element):
+    """Stands where the table of notebooks will be, until every page is known."""
+
+
+class NotebooksTable(SphinxDirective):
+    """``{notebooks-table}``: each room's chapter and assignment as notebooks to be downloaded."""
+
+    def run(self) -> list[nodes.Node]:
+        return [notebooks_table()]
+
+
+def list_notebooks(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Put the table in its place, with a row for each room that has a chapter or an assignment."""
+    for place in list(doctree.findall(notebooks_table)):
+        found = app.env.found_docs
+        pages = [name for name in app.env.toctree_includes.get(app.config.root_doc, []) if name.startswith("chapters/")]
+        rooms = list(dict.fromkeys(name.split("/")[1] for name in pages))
+        rows = []
+        for room in rooms:
+            cells = "".join(
+                f'<td><a href="_sources/{kind}/{room}.ipynb" download aria-label="{kind[:-1]} {room}">notebook</a></td>'
+                if f"{kind}/{room}" in found
+                else "<td>–</td>"
+                for kind in ("chapters", "assignments")
+            )
+            rows.append(f'<tr><th scope="row">{room}</th>{cells}</tr>')
+        head = "".join(f'<th scope="col">{name}</th>' for name in ("room", "chapter", "assignment"))
+        table = f'<table class="table"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+        place.replace_self(nodes.raw("", table, format="html"))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("course_launch", {}, "html", types=[dict])
     app.connect("config-inited", configure, priority=100)
     app.connect("html-page-context", download, priority=400)
     app.connect("html-page-context", launch_notebook, priority=900)
+    app.add_node(notebooks_table)
+    app.add_directive("notebooks-table", NotebooksTable)
+    app.connect("doctree-resolved", list_notebooks)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

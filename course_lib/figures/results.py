@@ -1,4 +1,4 @@
-"""The summary of a long experiment, as its result file tells it."""
+"""The summaries of long experiments and of benchmarks, as their files tell them."""
 
 import json
 from pathlib import Path
@@ -22,3 +22,14 @@ class ResultTable(Table):
             f"{found['title']}. Made by `{found['command']}` in {found['minutes']:.1f} minutes on {found['device']}, "
             f"seed{'s' * (len(found['seeds']) > 1)} {seeds}.",
         )
+
+
+def benchmark_tables(path: Path) -> list[Table]:
+    """Read the tables of a report of `make bench`; the heading of a table's first column becomes its caption."""
+    tables = []
+    for block in path.read_text().split("\n\n"):
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines() if line[:1] == "|"]
+        if rows:
+            (caption, *columns), _, *body = rows
+            tables.append(Table([dict(zip(["", *columns], row, strict=True)) for row in body], caption))
+    return tables
