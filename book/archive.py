@@ -16,14 +16,15 @@ def members(repository: Path, html: Path) -> Iterator[tuple[str, Path]]:
     for folder in ("chapters", "assignments"):
         for path in sorted((html / "_sources" / folder).glob("*.ipynb")):
             yield f"{folder}/{path.name}", path
-    for path in sorted((repository / "book" / "results").iterdir()):
+    for path in sorted((repository / "book" / "results").glob("*")):
         yield f"results/{path.name}", path
     for package in ("course_lib", "autograder"):
         for path in sorted((repository / package).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 yield path.relative_to(repository).as_posix(), path
-    for name in ("README.md", "pyproject.toml", "requirements.txt"):
-        yield name, repository / name
+    for pattern in ("README.md", "pyproject.toml", "requirements.txt"):
+        for path in repository.glob(pattern):
+            yield path.name, path
 
 
 def pack(repository: Path, html: Path) -> Path:
