@@ -32,6 +32,13 @@ REPAIRS = [
         r'<div id="pst-primary-sidebar" class',
         '<div id="pst-primary-sidebar" role="complementary" aria-label="Book" class',
     ),
+    # a formula wider than the page scrolls, which the keyboard must be able to do too
+    (
+        r"(<script>window\.MathJax = \{[^<]*\})</script>",
+        r"\1; MathJax.startup = {pageReady: () => MathJax.startup.defaultPageReady().then(() => document"
+        r""".querySelectorAll('mjx-container[display="true"]').forEach((formula) => """
+        r"{ formula.tabIndex = 0; }))};</script>",
+    ),
 ]
 
 # the engine also loads the typesetting of formulas into pages that have none

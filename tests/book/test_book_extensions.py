@@ -73,7 +73,8 @@ def test_widgets_that_need_a_kernel_are_found() -> None:
     assert foreign_widgets(states) == []
 
 
-BEFORE = """<script defer src="../_static/scripts/fontawesome.js?digest=1"></script>
+BEFORE = """<script>window.MathJax = {"options": {}}</script>
+<script defer src="../_static/scripts/fontawesome.js?digest=1"></script>
 <div role="list" class="citation-list"><div class="citation" id="a" role="doc-biblioentry">
 <button class="btn search-button-field x" title="Search" aria-label="Search">Search Ctrl+K</button>
 <button class="btn theme-switch-button x" aria-label="Color mode">
@@ -106,8 +107,9 @@ def test_typesetting_is_loaded_where_there_are_formulas() -> None:
     assert "MathJax" not in after and "mathjax" not in after
     assert '<script src="other.js"></script></head>' in after and "math.sqrt" in after
     for formula in ('<span class="math notranslate nohighlight">', '<div class="amsmath math">'):
-        with_formula = plain + formula
-        assert page_repairs.repair(with_formula) == with_formula
+        after = page_repairs.repair(plain + formula)
+        assert 'src="../_static/mathjax/startup.js?v=1"' in after and '{"processHtmlClass": "math"}' in after
+        assert after.count("formula.tabIndex = 0") == 1 and page_repairs.repair(after) == after
 
 
 SHEETS = """.fa-bars:before,.fa-navicon:before{content:"\\f0c9"}.fa-plus:before{content:"\\+"}
