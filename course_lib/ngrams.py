@@ -16,7 +16,7 @@ class NGrams:
 
     def __init__(self, data: Tensor, order: int, vocab: int) -> None:
         if order < 1 or vocab**order >= 2**63:
-            raise ValueError(f"n-grams of {order} out of {vocab} tokens cannot be counted: they number {vocab}^{order}.")
+            raise ValueError(f"n-grams of {order} out of {vocab} tokens cannot be counted: there are {vocab}^{order}.")
         _check(data, vocab)
         self.order, self.vocab = order, vocab
         self._counts: list[tuple[Tensor, Tensor]] = []

@@ -45,7 +45,8 @@ ENGLISH = (
 )  # fmt: skip
 AVIAN = (
     *SPECIAL, "ne", *(f"l{e}" for e in ENDINGS), "una", "uno",
-    *(stem + kind + many for _, _, stem, kind in NOUNS for many in ("", "i")), *(stem + kind for _, stem, kind in PLACES),
+    *(stem + kind + many for _, _, stem, kind in NOUNS for many in ("", "i")),
+    *(stem + kind for _, stem, kind in PLACES),
     *(stem + e for _, stem in ADJECTIVES for e in ENDINGS), *(f"{stem}it{e}" for *_, stem in VERBS for e in ENDINGS),
     *(n[1] for n in NUMBERS), *(p[1] for p in PREPOSITIONS), *(t[1] for t in TIMES),
 )  # fmt: skip
@@ -107,7 +108,8 @@ def words_of(ids: Tensor, vocabulary: tuple[str, ...] = AVIAN) -> list[list[str]
 def word_by_word(pair: Pair) -> list[str]:
     """What a dictionary would make of a sentence: each English word's first Avian form, in the English order."""
     book = {"the": "la", "a": "una", "an": "una", "not": "ne"}
-    book |= {word: stem + kind + many for *both, stem, kind in NOUNS for word, many in zip(both, ("", "i"), strict=True)}
+    for one, several, stem, kind in NOUNS:
+        book |= {one: stem + kind, several: f"{stem}{kind}i"}
     book |= {word: stem + kind for word, stem, kind in PLACES} | {word: stem + "a" for word, stem in ADJECTIVES}
     book |= {word: f"{stem}ita" for *both, stem in VERBS for word in both}
     book |= dict([*NUMBERS, *PREPOSITIONS, *TIMES])

@@ -154,7 +154,7 @@ def draw_tales(number: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def targets_of(tales: Tensor) -> Tensor:
-    """What is to be predicted after each word of tales [e LENGTH]: the next one, and -100 after the end: [e LENGTH-1]."""
+    """What is to be predicted after each word of tales [e LENGTH]: the next, and -100 after the end: [e LENGTH-1]."""
     following = tales[:, 1:]
     past_the_end = (following == 0).cumsum(1) > 1
     return following.masked_fill(past_the_end, -100)

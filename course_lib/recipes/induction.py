@@ -3,13 +3,14 @@
 A text is a random sequence of tokens, said again and again. Its length differs from text to text, so that the next
 token cannot be found by counting positions but only by content: find where the newest token stood before, and look
 at what followed it. Two attentions in a row can do it: the first writes into each token what came before it, the
-second looks for a token that came after the one at hand.
+second looks for a token that came after the one at hand. The second shows clearly in the heads of block 2; the first
+is shared among the heads of block 1, none of which looks at the token before alone.
 
 Fields of the result file, besides command, device, torch, minutes, seeds and settings: `title`, `table`;
 `chance`; `depths` {depth: {accuracy [seed], nats [seed], parameters, measured [seed] [{step, accuracy}]}}: the share of
 the second and later rounds' tokens foretold; `heads` of the first seed's two blocks [layer][head] {previous,
-prefix}: mean attention to the token before, and to the tokens that came after the newest one in earlier rounds; `example`
-{tokens [n], period, maps {previous, prefix} [n n]} of the heads that do each most.
+prefix}: mean attention to the token before, and to the tokens that came after the newest one in earlier rounds;
+`example` {tokens [n], period, heads, maps {previous, prefix} [n n]} of the heads that do each most.
 """
 
 import time

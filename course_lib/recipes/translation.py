@@ -75,7 +75,7 @@ def aligned(maps: Tensor, pairs: list[Pair]) -> Tensor:
     maps [b ... n m], row i for the prediction of word i -> [...].
     """
     right = [
-        torch.stack([torch.isin(own[..., i, :].argmax(-1), torch.tensor(places)) for i, places in enumerate(p.alignment)])
+        torch.stack([torch.isin(own[..., i, :].argmax(-1), torch.tensor(at)) for i, at in enumerate(p.alignment)])
         for own, p in zip(maps, pairs, strict=True)
     ]
     return torch.cat(right).float().mean(0)
