@@ -3,8 +3,8 @@
 A text is a random sequence of tokens, said again and again. Its length differs from text to text, so that the next
 token cannot be found by counting positions but only by content: find where the newest token stood before, and look
 at what followed it. Two attentions in a row can do it: the first writes into each token what came before it, the
-second looks for a token that came after the one at hand. The second shows clearly in the heads of block 2; the first
-is shared among the heads of block 1, none of which looks at the token before alone in later rounds.
+second looks for a token that came after the one at hand. The second shows clearly in the heads of block 2; in block
+1 it is in the first round only, in which the note must be made, that a head keeps to the token before.
 
 Fields of the result file, besides command, device, torch, minutes, seeds and settings: `title`, `table`;
 `chance`; `depths` {depth: {accuracy [seed], nats [seed], parameters, measured [seed] [{step, accuracy}]}}: the share of
