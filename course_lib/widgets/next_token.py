@@ -20,7 +20,7 @@ class NextToken(anywidget.AnyWidget):
     """
 
     _esm = source("base.js", "next_token.js")
-    _css = source("base.css")
+    _css = source("base.css", "next_token.css")
     words = traitlets.List(traitlets.Unicode()).tag(sync=True)
     prompts = traitlets.List(traitlets.Unicode()).tag(sync=True)
     logits = traitlets.List(traitlets.List(traitlets.Float())).tag(sync=True)

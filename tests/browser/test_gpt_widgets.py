@@ -97,6 +97,12 @@ def test_next_token_by_pointer(alone) -> None:
     assert page.locator("caption").inner_text() == "upon a ____"
 
 
+def test_long_beginnings_fit_on_a_phone(alone) -> None:
+    page = alone(NextToken(WORDS, ["Once upon a time " * 8, "b"], LOGITS, shown=3))
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_next_token_refuses_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match="row for each of 1 prompts"):
         NextToken(WORDS, ["Once"], LOGITS)
