@@ -24,6 +24,7 @@ PLACES = {
 
 
 def test_the_rooms_share_out_all_claims() -> None:
+    assert set(CHAPTERS) == set(PLACES)
     assert sorted(number for numbers in PLACES.values() for number in numbers) == list(CLAIMS)
 
 
