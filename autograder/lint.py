@@ -43,6 +43,7 @@ def lint(path: Path, load: Callable[[str], Exercise] = checks.load, names: list[
 
 
 def meta(cell: NotebookNode) -> dict:
+    """What nbgrader has written on a cell, {} if that is nothing or no mapping."""
     found = cell.metadata.get("nbgrader", {})
     return found if isinstance(found, dict) else {}
 

@@ -15,6 +15,7 @@ from autograder import checks
 from autograder.course import CourseError
 from autograder.grading.report import short
 from autograder.judge import CaseResult, Verdict
+from autograder.lint import meta
 from autograder.result import MIME, as_text, headline
 
 CALL = re.compile(r"""(?m)^\s*check\(\s*["']([\w.]+)["']""")
@@ -139,8 +140,3 @@ def summary(found: list[Outcome], by_hand: int) -> str:
     if by_hand:
         lines.append(f"{by_hand} written answer{'s are' if by_hand > 1 else ' is'} marked by a person.")
     return "\n".join(lines)
-
-
-def meta(cell: NotebookNode) -> dict:
-    found = cell.metadata.get("nbgrader", {})
-    return found if isinstance(found, dict) else {}
