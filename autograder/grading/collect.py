@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from autograder.course import Course, CourseError
-from autograder.grading.prepare import MAX_BYTES, Unreadable, read_notebook
+from autograder.grading.notebook import MAX_BYTES, Unreadable, read_bytes, read_cells
 
 REASON = "REASON.txt"
 SKIPPED = {".ipynb_checkpoints", "__MACOSX", "__pycache__"}
@@ -52,7 +52,7 @@ def collect(course: Course, assignment: str, paths: Iterable[Path]) -> list[Coll
             )
         try:
             if not problem:
-                read_notebook(file)
+                read_cells(read_bytes(file))
         except Unreadable as error:
             problem = f"{file.name}: {error}"
         if problem:

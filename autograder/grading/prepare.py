@@ -1,83 +1,126 @@
-"""Look at what was handed in before it is graded: can it be read, and is it this assignment?"""
+"""Make of a handed-in folder what can be run and graded, or say why a person has to look at it."""
 
 from __future__ import annotations
 
-import json
+import os
 import re
 import stat
-import warnings
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import nbformat
 from nbformat import NotebookNode
 
-from autograder.grading.restore import TrustedCell, known_names, restore
+from autograder.grading.beside import files_beside, printable
+from autograder.grading.notebook import MAX_BYTES, Unreadable, read_bytes, read_cells
+from autograder.grading.recognise import Definitions, defined, grade_id, recognise
+from autograder.grading.restore import TrustedCell, restore
 
-MAX_BYTES = 20_000_000
+__all__ = ["MAX_BYTES", "Prepared", "Unreadable", "inspect", "prepare"]
+
+STUDENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,99}")
+OF_ROOM = re.compile(r"""\bcheck\(\s*["'](\w+)\.""")
 
 
-class Unreadable(Exception):
-    """The work cannot be graded by a machine; the message says why, for the person who will look at it."""
+@dataclass(frozen=True)
+class Prepared:
+    """A submission ready to be run.
+
+    `cells` are rebuilt (see `restore`) and without outputs; `notes` say in sentences what had to be put right;
+    `files` are what was handed in beside the notebook, by relative name.
+    """
+
+    cells: list[NotebookNode]
+    notes: list[str] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
 
 
-def read_notebook(path: Path) -> NotebookNode:
-    """The notebook in `path`, in format 4; raises Unreadable with the reason."""
+def prepare(folder: Path, assignment: str, trusted: dict[str, TrustedCell]) -> Prepared:
+    """Read a handed-in folder ``submitted/<student>/<assignment>``.
+
+    The notebook is read once; nothing is written. Time and memory are bounded by the limits of
+    `autograder.grading.notebook` and `autograder.grading.beside`, whatever the files hold.
+
+    Raises:
+        Unreadable: no notebook that can be read, or one of another assignment; the message is a sentence.
+    """
+    if not STUDENT.fullmatch(folder.parent.name):
+        raise Unreadable("the folder's name cannot be a student's id (use letters, digits, _ . @ and -)")
+    name, cells, notes = find_notebook(folder, assignment, trusted)
+    rebuilt, restored = restore(cells, trusted)
+    files, left_out = files_beside(folder, name)
+    return Prepared(rebuilt, [*notes, *restored, *version_note(restored, trusted), *left_out], files)
+
+
+def find_notebook(
+    folder: Path, assignment: str, trusted: dict[str, TrustedCell]
+) -> tuple[str, list[NotebookNode], list[str]]:
+    """The name, cells and notes of the assignment's notebook: the one of its name, else the only one of its content."""
+    expected = f"{assignment}.ipynb"
     try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise Unreadable("it is a link or a device, not a file")
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise Unreadable(f"it has {size / 1e6:.0f} MB, more than the {MAX_BYTES / 1e6:.0f} MB allowed")
-        text = path.read_text(encoding="utf-8-sig")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # ids that occur twice are mended, and `restore` gives new ones anyway
-            notebook = nbformat.reads(text, as_version=4)
-            nbformat.validate(notebook)
-    except FileNotFoundError:
-        raise Unreadable("the file is missing") from None
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries)
     except OSError as error:
-        raise Unreadable(f"it cannot be opened ({error.strerror})") from error
-    except UnicodeDecodeError:
-        raise Unreadable("it is not text in UTF-8") from None
-    except nbformat.reader.NotJSONError:
-        fault = json_fault(text) if text.strip() else "the file is empty"
-        raise Unreadable(f"it is not a notebook: {fault}") from None
-    except RecursionError:
-        raise Unreadable("it is nested too deeply to be a notebook") from None
-    except Unreadable:
-        raise
-    except Exception as error:  # nbformat raises what its upgraders happen to trip over
-        raise Unreadable(f"it is not a valid notebook ({type(error).__name__}: {str(error)[:200]})") from error
-    return notebook
+        raise Unreadable(f"the folder cannot be opened ({error.strerror})") from None
+    if expected in names:
+        cells, notes = read_cells(read_bytes(folder / expected))
+        refuse_foreign(cells, assignment, trusted)
+        return expected, cells, notes
+    found = []
+    problem = ""
+    for name in [name for name in names if name.lower().endswith(".ipynb")][:20]:
+        try:
+            cells, notes = read_cells(read_bytes(folder / name))
+            refuse_foreign(cells, assignment, trusted)
+        except Unreadable as error:
+            problem = f"there is no {expected}, and {printable(name)} cannot be taken for it: {error}"
+        else:
+            found.append((name, cells, [f"{printable(name)} was taken for {expected}", *notes]))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise Unreadable(f"there is no {expected} in it, but {len(found)} other notebooks of this assignment")
+    others = ", ".join(printable(name) for name in names[:10]) or "nothing"
+    raise Unreadable(problem or f"there is no {expected} in it, but {others}")
 
 
-def json_fault(text: str) -> str:
-    """Where the text stops being JSON, for a person."""
-    try:
-        json.loads(text)
-    except json.JSONDecodeError as error:
-        return f"the JSON breaks off at line {error.lineno} ({error.msg})"
-    return "the JSON is not a notebook's"
+def refuse_foreign(cells: list[NotebookNode], assignment: str, trusted: dict[str, TrustedCell]) -> None:
+    """Raise Unreadable unless some of these cells are the assignment's questions, or half of its answers.
+
+    Two assignments may ask for a function of the same name, so that a name alone says little.
+    """
+    questions = {name for name, cell in trusted.items() if cell.grade or cell.solution}
+    if any(grade_id(cell) in questions for cell in cells):
+        return
+    known = {name for name in recognise(cells, trusted, Definitions()) if name in questions}
+    answers = {name for name in questions if trusted[name].solution and defined(trusted[name].source)}
+    if known - answers or 2 * len(known & answers) >= len(answers) > 0:
+        return
+    rooms = Counter(room for cell in cells for room in OF_ROOM.findall(cell.source[:100_000]))
+    which = f"that of '{rooms.most_common(1)[0][0]}'" if rooms and assignment not in rooms else "another notebook"
+    raise Unreadable(f"it has none of the cells of '{assignment}': {which} was handed in")
+
+
+def version_note(restored: list[str], trusted: dict[str, TrustedCell]) -> list[str]:
+    """A sentence if most questions were not in the notebook: it may be another year's."""
+    tests = [name for name, cell in trusted.items() if cell.grade]
+    gone = sum(f"the cell '{name}' was missing; it was put back" in restored for name in tests)
+    if 2 * gone <= len(tests):
+        return []
+    return [f"{gone} of the assignment's {len(tests)} questions were not in it: it may be another year's version"]
 
 
 def inspect(folder: Path, assignment: str, trusted: dict[str, TrustedCell]) -> list[str]:
-    """Check one handed-in folder before it is graded; returns notes, raises Unreadable.
+    """Check one handed-in folder before nbgrader itself grades it; returns notes, raises Unreadable.
 
     Raises:
-        Unreadable: no notebook of the right name, one that cannot be read, one of another assignment,
-            or a folder with links or devices in it (nbgrader would copy what they point at).
+        Unreadable: as `prepare`, and for what nbgrader cannot take: links or devices beside the notebook (it would
+            copy what they point at), or a notebook of another name.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,99}", folder.parent.name):
-        raise Unreadable("the folder's name cannot be a student's id (use letters, digits, _ . @ and -)")
     odd = [p for p in folder.rglob("*") if not stat.S_ISREG(m := p.lstat().st_mode) and not stat.S_ISDIR(m)]
     if odd or folder.is_symlink():
-        raise Unreadable(f"there is a link or a device beside it: {odd[0].name if odd else folder.name}")
-    path = folder / f"{assignment}.ipynb"
-    if not path.exists():
-        others = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
-        raise Unreadable(f"there is no {path.name} in it, but {others}")
-    notebook = read_notebook(path)
-    known = [trusted[name] for name in known_names(notebook.cells, trusted) if name]
-    if not any(cell.grade or cell.solution for cell in known):
-        raise Unreadable(f"it has none of the cells of '{assignment}': another notebook was handed in")
-    return restore(notebook.cells, trusted)[1]
+        raise Unreadable(f"there is a link or a device beside it: {printable(odd[0].name if odd else folder.name)}")
+    prepared = prepare(folder, assignment, trusted)
+    if not (folder / f"{assignment}.ipynb").is_file():
+        raise Unreadable(f"its notebook is not called {assignment}.ipynb")
+    return prepared.notes
