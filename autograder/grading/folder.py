@@ -1,0 +1,214 @@
+"""The autograded folder of a submission: made beside its place, then put there as a whole."""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import logging
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbgrader.converters import Autograde
+
+from autograder.course import Course, CourseError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What nbgrader's configuration says about the files of an assignment's submissions.
+
+    `master` is the folder of the assignment's own files, `keep` those of them (paths within it) that do not replace
+    a student's; larger files than `most_bytes` are not copied.
+    """
+
+    master: Path
+    root: Path
+    ignore: tuple[str, ...]
+    keep: frozenset[str]
+    mode: int
+    shared: bool
+    most_bytes: int
+
+    @classmethod
+    def of(cls, converter: Autograde, assignment: str) -> Rules:
+        """The rules by which nbgrader's Autograde, as it is configured, would go."""
+        course = converter.coursedir
+        return cls(
+            master=Path(course.format_path(course.source_directory, ".", assignment)),
+            root=Path(course.format_path(course.autograded_directory, ".", ".")),
+            ignore=tuple(course.ignore),
+            keep=frozenset(os.path.normpath(name) for name in converter.exclude_overwriting.get(assignment, [])),
+            mode=int(str(converter.permissions), 8),
+            shared=course.groupshared,
+            most_bytes=course.max_file_size * 1000,
+        )
+
+
+def draft_of(target: Path) -> Path:
+    """Where the new folder is made. nbgrader's own globs never see a name that begins with a dot."""
+    return target.with_name(f".{target.name}.new")
+
+
+def old_of(target: Path) -> Path:
+    """Where the folder that was there before waits to be deleted."""
+    return target.with_name(f".{target.name}.old")
+
+
+def make(target: Path, notebook: tuple[str, bytes], submitted: Path, rules: Rules) -> None:
+    """Write the draft of `target`: the notebook and, as nbgrader has it, the submission's other files.
+
+    A file of the assignment's own source replaces the student's of the same name. Links and devices are never
+    followed or copied. When this returns, all of it is on the disk.
+
+    Raises:
+        CourseError: the disk is full, or may not be written; nothing is left of the draft then.
+    """
+    draft = draft_of(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove(draft)
+        draft.mkdir(mode=0o755)
+        (draft / notebook[0]).write_bytes(notebook[1])
+        kept = [draft / notebook[0]]
+        for source, exempt in ((rules.master, rules.keep), (submitted, frozenset())):
+            for path in regular_files(source, rules):
+                place = draft / path.relative_to(source)
+                if str(path.relative_to(source)) not in exempt and copy(path, place):
+                    kept.append(place)
+        for path in kept:
+            path.chmod(rules.mode)
+        folders = [draft, *(p for p in draft.rglob("*") if p.is_dir())]
+        if rules.shared:
+            for folder in [*folders, target.parent, rules.root]:
+                share(folder)
+        sync(kept + folders)
+    except OSError as error:
+        discard(target)
+        raise trouble(target, error) from error
+    except BaseException:
+        discard(target)
+        raise
+
+
+def put(target: Path) -> None:
+    """Rename the draft of `target` into its place; the folder that was there is renamed away first, then deleted.
+
+    A kill between the two renames leaves the old folder and the draft, both whole: `heal` goes on from there.
+    """
+    old = old_of(target)
+    try:
+        if os.path.lexists(target):
+            remove(old)
+            target.rename(old)
+        draft_of(target).rename(target)
+        sync([target.parent])
+        remove(old)
+    except OSError as error:
+        raise trouble(target, error) from error
+
+
+def discard(target: Path) -> None:
+    """Remove the draft, and the student's folder if nothing else is in it."""
+    remove(draft_of(target))
+    if target.parent.is_dir() and not any(target.parent.iterdir()):
+        target.parent.rmdir()
+
+
+def heal(course: Course, assignment: str) -> None:
+    """Put right what a killed run left between its steps.
+
+    Where the place is empty and both folders wait, the gradebook has the new grades: the draft goes in. Where a
+    draft waits alone, nobody knows whether they got there: it is removed, and the submission is to be written again.
+    """
+    for old in course.root.glob(f"autograded/*/.{assignment}.old"):
+        target = course.autograded(old.parent.name, assignment)
+        if not target.exists():
+            (draft_of(target) if draft_of(target).exists() else old).rename(target)
+            sync([target.parent])
+        remove(old)
+    for draft in course.root.glob(f"autograded/*/.{assignment}.new"):
+        discard(course.autograded(draft.parent.name, assignment))
+
+
+def regular_files(folder: Path, rules: Rules) -> Iterator[Path]:
+    """The files that nbgrader would copy, less links, devices and what is larger than the course allows."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not ignored(name, rules.ignore))
+        for name in sorted(names):
+            path = Path(place, name)
+            info = path.lstat()
+            if ignored(name, (*rules.ignore, "*.ipynb")):
+                continue
+            if not stat.S_ISREG(info.st_mode) or info.st_size > rules.most_bytes:
+                log.warning("%s was not copied: it is no regular file, or larger than allowed", path)
+                continue
+            yield path
+
+
+def ignored(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a pattern of CourseDirectory.ignore means this name, by the rules of a shell's globs."""
+    return any(
+        fnmatch.fnmatchcase(name, pattern) and (pattern.startswith(".") or not name.startswith("."))
+        for pattern in patterns
+    )
+
+
+def copy(source: Path, place: Path) -> bool:
+    """Copy one file unless something is in its place already; returns whether it was."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(place):
+            return False
+    except (FileExistsError, NotADirectoryError):  # a file of the assignment's stands where a folder should
+        return False
+    handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as reader, place.open("xb") as writer:
+        shutil.copyfileobj(reader, writer, 1 << 20)
+    return True
+
+
+def share(folder: Path) -> None:
+    """Let the group write, as CourseDirectory.groupshared asks."""
+    mode = folder.stat().st_mode
+    if mode & 0o2770 != 0o2770:
+        try:
+            folder.chmod((mode | 0o2770) & 0o2777)
+        except PermissionError:
+            log.warning("%s could not be made writable for the group", folder)
+
+
+def sync(paths: list[Path]) -> None:
+    """Wait until files and folders are on the disk."""
+    # Several waits at once cost hardly more than one: the file system takes them together.
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(sync_one, paths))
+
+
+def sync_one(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """Delete a folder, or whatever else is there; nothing there is as well."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def trouble(target: Path, error: OSError) -> CourseError:
+    """The sentence for what the file system refused."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return CourseError(f"The disk is full: {target} could not be written. Make room and grade again.")
+    return CourseError(f"{target} could not be written ({error.strerror}). Put that right and grade again.")

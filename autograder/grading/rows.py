@@ -1,0 +1,238 @@
+"""The gradebook's rows for one graded submission: the same as nbgrader's `autograde` makes, in one transaction."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import stat
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from nbformat import NotebookNode
+from nbgrader import utils
+from nbgrader.api import (
+    Assignment,
+    BaseCell,
+    Comment,
+    Grade,
+    Notebook,
+    SourceCell,
+    Student,
+    SubmittedAssignment,
+    SubmittedNotebook,
+    new_uuid,
+)
+from nbgrader.preprocessors import AssignLatePenalties
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from autograder.course import CourseError
+from autograder.grading.restore import grade_id
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One notebook of an assignment as the gradebook knows it; cells are kept by grade_id."""
+
+    id: str
+    assignment_id: str
+    name: str
+    kernelspec: str | None
+    graded: dict[str, str]
+    commented: dict[str, str]
+    tasks: frozenset[str]
+    checksums: dict[str, str | None]
+
+
+def read_parts(session: Session, assignment: str) -> dict[str, Part]:
+    """The assignment's notebooks by name; empty if the gradebook does not know it."""
+    parts = {}
+    found = select(Notebook.id, Notebook.assignment_id, Notebook.name, Notebook.kernelspec)
+    for row in session.execute(found.join(Assignment).where(Assignment.name == assignment)).all():
+        cells = session.execute(select(BaseCell.id, BaseCell.name, BaseCell.type).where(BaseCell.notebook_id == row.id))
+        kinds: dict[str, dict[str, str]] = {"GradeCell": {}, "SolutionCell": {}, "TaskCell": {}}
+        for cell in cells:
+            kinds[cell.type][cell.name] = cell.id
+        sources = session.execute(select(SourceCell.name, SourceCell.checksum).where(SourceCell.notebook_id == row.id))
+        parts[row.name] = Part(
+            *row,
+            kinds["GradeCell"] | kinds["TaskCell"],
+            kinds["SolutionCell"] | kinds["TaskCell"],
+            frozenset(kinds["TaskCell"]),
+            {name: checksum for name, checksum in sources},
+        )
+    return parts
+
+
+def complete(notebook: NotebookNode, part: Part) -> None:
+    """Fill in what nbgrader's OverwriteCells and OverwriteKernelspec take from the gradebook.
+
+    Half a surrogate pair cannot be hashed or stored as text: it is written out as its escape.
+    """
+    if kernelspec := json.loads(part.kernelspec or "null"):
+        notebook.metadata["kernelspec"] = NotebookNode(kernelspec)
+    for cell in notebook.cells:
+        cell.source = cell.source.encode("utf-8", "backslashreplace").decode()
+        if (name := grade_id(cell)) in part.checksums:
+            cell.metadata["nbgrader"]["checksum"] = part.checksums[name]
+
+
+def refuse_unjudged(notebook: NotebookNode, part: Part, only: set[str] | None) -> None:
+    """Raise CourseError where nbgrader would invent points or keep stale ones.
+
+    It gives full marks to a test cell without a result, or with one that is no number from 0 to the cell's points,
+    and leaves the score of a cell that is not there as it was.
+    """
+    cells = {name: cell for cell in notebook.cells if (name := grade_id(cell))}
+    for name in part.graded:
+        if name in part.tasks or (only is not None and name not in only):
+            continue
+        if name not in cells:
+            raise CourseError(f"The graded notebook has no cell '{name}'; nothing was written. Grade again.")
+        cell = cells[name]
+        if cell.cell_type == "code" and not utils.is_solution(cell) and not has_result(cell):
+            raise CourseError(f"The test cell '{name}' has no valid result; nothing was written. Grade again.")
+
+
+def has_result(cell: NotebookNode) -> bool:
+    """Whether the first thing in the outputs that counts for nbgrader is a failure, or points within bounds."""
+    for output in cell.outputs:
+        if output.output_type == "error" or (output.output_type == "stream" and output.name == "stderr"):
+            return True
+        if output.output_type == "execute_result":
+            try:
+                points = float(output.data["text/plain"])
+            except (KeyError, TypeError, ValueError):
+                return False
+            return math.isfinite(points) and 0 <= points <= float(cell.metadata["nbgrader"]["points"])
+    return False
+
+
+@dataclass(frozen=True)
+class Graded:
+    """A submission that has been judged: the finished notebook, and the folder that was handed in."""
+
+    student: str
+    assignment: str
+    notebook: NotebookNode
+    handed_in: Path
+    only: set[str] | None = None
+
+    def concerns(self, name: str) -> bool:
+        """Whether the cell's grade and comment are to be touched."""
+        return self.only is None or name in self.only
+
+
+def save(session: Session, work: Graded, parts: dict[str, Part], create_student: bool = True) -> SubmittedNotebook:
+    """Create or update all that the gradebook has of a submission but the penalty; returns the notebook's row.
+
+    Scores, comments and extra credit given by a person stay. A grade that a person had overridden is marked as
+    waiting for one again, as is an answer that only a person can mark.
+    """
+    if session.get(Student, work.student) is None:
+        if not create_student:
+            raise CourseError(
+                f"The gradebook has no student '{work.student}', and Autograde.create_student is off. "
+                f"Add the student with `nbgrader db student add {work.student}`."
+            )
+        session.add(Student(id=work.student))
+        session.flush()
+    own = parts[work.assignment]
+    chosen = select(SubmittedAssignment).where(
+        SubmittedAssignment.assignment_id == own.assignment_id, SubmittedAssignment.student_id == work.student
+    )
+    submission = session.scalars(chosen.with_for_update()).one_or_none()
+    if submission is None:
+        submission = SubmittedAssignment(id=new_uuid(), assignment_id=own.assignment_id, student_id=work.student)
+        session.add(submission)
+        session.flush()
+    if timestamp := read_timestamp(work.handed_in):
+        submission.timestamp = timestamp
+    rows = {part.name: save_part(session, submission, part) for part in parts.values()}
+    for name, (_, grades, _) in rows.items():
+        if name != work.assignment and not (work.handed_in / f"{name}.ipynb").exists():
+            for grade in grades.values():
+                grade.auto_score, grade.needs_manual_grade = 0, False
+    row, grades, comments = rows[work.assignment]
+    for cell in work.notebook.cells:
+        name = grade_id(cell)
+        if name is None or not work.concerns(name):
+            continue
+        if utils.is_grade(cell) and name in own.graded:
+            grade = grades[own.graded[name]]
+            grade.auto_score, _ = utils.determine_grade(cell, log)
+            grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
+        if (utils.is_solution(cell) or utils.is_task(cell)) and name in own.commented:
+            untouched = cell.metadata["nbgrader"].get("checksum") == utils.compute_checksum(cell)
+            empty = untouched and not utils.is_task(cell)
+            comments[own.commented[name]].auto_comment = "No response." if empty else None
+    session.flush()
+    return row
+
+
+def save_part(
+    session: Session, submission: SubmittedAssignment, part: Part
+) -> tuple[SubmittedNotebook, dict[str, Grade], dict[str, Comment]]:
+    """The rows of one submitted notebook, grades and comments by their cell's id; those that are missing are made."""
+    chosen = select(SubmittedNotebook).where(
+        SubmittedNotebook.assignment_id == submission.id, SubmittedNotebook.notebook_id == part.id
+    )
+    row = session.scalars(chosen).one_or_none()
+    grades: dict[str, Grade] = {}
+    comments: dict[str, Comment] = {}
+    if row is None:
+        row = SubmittedNotebook(id=new_uuid(), assignment_id=submission.id, notebook_id=part.id)
+        session.add(row)
+        session.flush()
+    else:
+        # Locked until the commit, so that a person's mark that arrives now is seen or waits.
+        for kind, rows in ((Grade, grades), (Comment, comments)):
+            found = session.scalars(select(kind).where(kind.notebook_id == row.id).with_for_update())
+            rows.update((entry.cell_id, entry) for entry in found)
+    for kind, rows, cells in ((Grade, grades, part.graded), (Comment, comments, part.commented)):
+        for cell in cells.values():
+            if cell not in rows:
+                rows[cell] = kind(id=new_uuid(), notebook_id=row.id, cell_id=cell)
+                session.add(rows[cell])
+    return row, grades, comments
+
+
+def set_penalty(session: Session, work: Graded, row: SubmittedNotebook, penalties: AssignLatePenalties) -> None:
+    """The penalty for being late, by the course's own plugin, within 0 and the score."""
+    row.late_submission_penalty = None
+    session.flush()
+    submission = row.assignment
+    if submission.assignment.duedate is None or submission.total_seconds_late <= 0:
+        return
+    session.refresh(row, ["score"])
+    penalties.init_plugin()
+    try:
+        penalty = penalties.plugin_inst.late_submission_penalty(work.student, row.score, submission.total_seconds_late)
+    except Exception as error:  # the plugin is the course's own code
+        raise CourseError(
+            f"The late penalty of '{work.student}' could not be computed: {type(penalties.plugin_inst).__name__} "
+            f"raised {type(error).__name__}: {error}. Mend the plugin and grade again."
+        ) from error
+    if penalty is not None:
+        row.late_submission_penalty = penalties._check_late_penalty(row, penalty)
+
+
+def read_timestamp(folder: Path) -> datetime | None:
+    """When the work was handed in, in UTC, or None if timestamp.txt is missing or says nothing that is a time."""
+    path = folder / "timestamp.txt"
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return None
+        with path.open(encoding="utf-8", errors="replace") as file:
+            text = file.read(200).strip()
+    except FileNotFoundError:
+        return None
+    try:
+        return utils.parse_utc(text) if text else None
+    except Exception:  # the parser raises what it happens to trip over: ValueError, OverflowError, TypeError
+        log.warning("%s is not a time: %r", path, text)
+        return None
