@@ -76,8 +76,11 @@ def as_text(verdict: Verdict, width: int = 100) -> str:
     return "\n".join(lines)
 
 
-def as_html(verdict: Verdict) -> str:
-    """The table for a notebook; colours follow the page's own, so that it reads in light and dark."""
+def as_html(verdict: Verdict, heading: str = "") -> str:
+    """The table for a notebook; colours follow the page's own, so that it reads in light and dark.
+
+    `heading` is a line above it, which says who checked: the run of a grader, or nothing for a student at home.
+    """
     cell = "text-align:left;vertical-align:top;padding:.25em .6em;"
     rows = []
     for case in verdict.cases:
@@ -97,9 +100,12 @@ def as_html(verdict: Verdict) -> str:
     if verdict.printed:
         text = html.escape(verdict.printed.rstrip())
         printed = f"<details><summary>What your code printed</summary><pre>{text}</pre></details>"
+    top = f'<div style="font-size:.9em">{html.escape(heading)}</div>' if heading else ""
     head = "".join(f'<th scope="col" style="{cell}">{name}</th>' for name in ("Case", "Points", "What it looks at"))
     return (
-        f'<div class="autograder-result" style="overflow-x:auto"><b>{html.escape(headline(verdict))}</b>{known}'
+        # what a student's code said is no formula: MathJax leaves these classes alone
+        f'<div class="autograder-result tex2jax_ignore mathjax_ignore" style="overflow-x:auto">{top}'
+        f"<b>{html.escape(headline(verdict))}</b>{known}"
         f'<table style="border-collapse:collapse;color:inherit"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>{printed}</div>"
     )

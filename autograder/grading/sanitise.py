@@ -1,0 +1,180 @@
+"""A graded notebook that is harmless to look at: the student's part inert and bounded, the grader's part its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from autograder.grading import sanitise_text as texts
+from autograder.grading.restore import RESULT, grade_id
+from autograder.grading.sanitise_images import FORMATS, NotAPicture, clean_image
+from autograder.grading.sanitise_markdown import TOO_MUCH, as_typed, clean_markdown
+from autograder.grading.sanitise_outputs import Budget, clean_count, clean_outputs
+from autograder.judge import CaseResult, Verdict
+from autograder.result import as_html
+
+__all__ = ["Budget", "clean_code", "clean_markdown", "clean_notebook", "clean_outputs", "result_output"]
+
+MAX_CELLS = 1000
+MAX_SOURCE = 100_000
+MAX_LINE = 5_000
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
+ATTACHMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+METADATA = {
+    "schema_version": int, "grade": bool, "solution": bool, "locked": bool, "task": bool,
+    "grade_id": str, "points": (int, float), "cell_type": str, "checksum": str,
+}  # fmt: skip
+LANGUAGE = {"language_info": {"name": "python"}}
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+# Places on nbgrader's pages that a heading must not take.
+PLACES = {"top", "toc", "notebook", "notebook-container", "statusmessage"}
+
+
+def clean_code(source: str) -> str:
+    """Code as it was, but for characters that do not show what they are, lines of a book's length, and sheer mass."""
+    text = texts.cut(texts.printable(source), MAX_SOURCE)
+    if len(text) <= MAX_LINE:
+        return text
+    return "\n".join(line if len(line) <= MAX_LINE else cut_line(line) for line in text.split("\n"))
+
+
+def cut_line(line: str) -> str:
+    return f"{line[:MAX_LINE]}  # … cut: {len(line) - MAX_LINE:,} more characters; the limit is {MAX_LINE:,} for a line"
+
+
+def clean_notebook(
+    nb: NotebookNode,
+    budget: Budget | None = None,
+    trusted: Collection[str] = frozenset(),
+    given: Collection[str] = frozenset(),
+) -> NotebookNode:
+    """A notebook of the same cells, inert: sources, outputs and attachments cleaned, metadata nbgrader's own only.
+
+    Args:
+        nb: the notebook after grading; it is not changed.
+        budget: how much may be shown of it; by default a new `Budget`.
+        trusted: the grade_ids of the cells whose outputs are the grader's and are left as they are.
+        given: texts of the assignment itself, which are left as they are wherever a cell has just that text.
+    """
+    budget = budget or Budget()
+    given = frozenset(given)
+    reserved = PLACES | {
+        f"{start}{name}" for cell in nb.cells if (name := known_name(cell)) for start in ("", "comment-")
+    }
+    cells = []
+    for index, cell in enumerate(nb.cells):
+        name = known_name(cell)
+        if index >= MAX_CELLS and not name:
+            continue
+        cleaned = clean_cell(cell, budget, name in trusted if name else False, given, reserved)
+        cleaned["id"] = f"cell-{index}"
+        cells.append(cleaned)
+    if (left_out := len(nb.cells) - len(cells)) > 0:
+        cells.append(new_markdown_cell(f"*… cut: {left_out:,} more cells; the limit is {MAX_CELLS:,}.*", id="cut"))
+    return new_notebook(cells=cells, metadata={"kernelspec": dict(KERNEL), **LANGUAGE})
+
+
+def known_name(cell: NotebookNode) -> str | None:
+    """The cell's grade_id, if it can stand on a page."""
+    name = grade_id(cell)
+    return name if name and NAME.fullmatch(name) else None
+
+
+def clean_cell(
+    cell: NotebookNode, budget: Budget, trusted: bool, given: Collection[str], reserved: Collection[str]
+) -> NotebookNode:
+    """One cell made inert."""
+    source = texts.as_text(cell.get("source"))
+    is_given = source in given
+    metadata = clean_metadata(cell)
+    if cell.get("cell_type") == "code":
+        source = source if is_given else within(clean_code(source), budget)
+        outputs = cell.get("outputs", []) if trusted else clean_outputs(cell.get("outputs", []), budget)
+        count = clean_count(cell.get("execution_count"))
+        return new_code_cell(source, metadata=metadata, outputs=outputs, execution_count=count)
+    if is_given:
+        return new_markdown_cell(source, metadata=metadata)
+    source = texts.cut(source, budget.notebook, "that of the notebook")
+    if cell.get("cell_type") != "markdown":
+        return new_markdown_cell(spent(as_typed(texts.printable(source), "*A raw cell:*"), budget), metadata=metadata)
+    attachments = clean_attachments(cell.get("attachments"), source, budget)
+    if len(source) > budget.markdown:
+        source = as_typed(texts.cut(texts.printable(source), MAX_SOURCE), TOO_MUCH)
+    else:
+        budget.markdown -= len(source)
+        source = clean_markdown(source, attachments, reserved)
+    extra = {"attachments": attachments} if attachments else {}
+    return new_markdown_cell(spent(source, budget), metadata=metadata, **extra)
+
+
+def within(source: str, budget: Budget) -> str:
+    """The source cut to what is left of the notebook."""
+    return spent(texts.cut(source, budget.notebook, "that of the notebook"), budget)
+
+
+def spent(source: str, budget: Budget) -> str:
+    budget.spend(texts.size(source))
+    return source
+
+
+def clean_metadata(cell: NotebookNode) -> dict[str, Any]:
+    """nbgrader's metadata of a cell, each field of its type, and nothing else."""
+    if not known_name(cell):
+        return {}
+    given = cell.metadata["nbgrader"]
+    kept = {key: value for key, kind in METADATA.items() if isinstance(value := given.get(key), kind)}
+    return {"nbgrader": {key: v[:200] if isinstance(v, str) else v for key, v in kept.items()}}
+
+
+def clean_attachments(attachments: object, source: str, budget: Budget) -> dict[str, dict[str, str]]:
+    """The attached PNG and JPEG pictures that the text shows, encoded anew."""
+    kept: dict[str, dict[str, str]] = {}
+    left = budget.images_per_cell
+    for name, bundle in list(attachments.items())[:50] if isinstance(attachments, dict) else []:
+        if not (isinstance(bundle, dict) and ATTACHMENT.fullmatch(str(name)) and f"attachment:{name}" in source):
+            continue
+        for mime in FORMATS:
+            try:
+                data, pixels = clean_image(
+                    mime, texts.as_text(bundle.get(mime)), min(left, budget.notebook), budget.pixels_per_image
+                )
+            except NotAPicture:
+                continue  # the text shows its name instead
+            kept[name] = {mime: data}
+            left -= len(data)
+            budget.spend(len(data))
+            budget.pixels -= pixels
+            break
+    return kept
+
+
+def result_output(verdict: Verdict, heading: str = "", execution_count: int | None = None) -> NotebookNode:
+    """The output of a test cell for a verdict: the points as a plain float, the grader's table, and its record.
+
+    `heading` is the line above the table that says which run this is of. Words of the student's in the verdict
+    (messages, what was printed) are made harmless.
+    """
+    clean = clean_verdict(verdict)
+    data = {"text/plain": repr(float(clean.points)), "text/html": as_html(clean, heading), RESULT: clean.as_dict()}
+    return new_output("execute_result", data=data, execution_count=execution_count)
+
+
+def clean_verdict(verdict: Verdict) -> Verdict:
+    """The same verdict with printable text, each at most some lines long."""
+
+    def line(text: object, most: int = 2000) -> str:
+        return texts.cut(texts.printable(texts.as_text(text)), most)
+
+    cases = tuple(
+        CaseResult(line(c.title), c.points, c.max_points, line(c.status, 40), line(c.message), line(c.cause))
+        for c in verdict.cases
+    )
+    mistake = line(verdict.mistake, 200) if verdict.mistake else None
+    return Verdict(
+        line(verdict.exercise, 200), verdict.points, verdict.max_points, cases, mistake, line(verdict.advice),
+        line(verdict.printed, 20_000),
+    )  # fmt: skip
