@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from autograder.wire import Other
+from autograder.wire import MAX_BITS, Other, Ref
 
 
 def difference(got: Any, want: Any, *, rtol: float, atol: float, strict: bool = True) -> str | None:
     """None where ``got`` equals ``want``, else what was expected and what came.
 
     Tensors must agree in shape, dtype and, within ``atol + rtol * |want|``, in value. With ``strict`` false a
-    0-dimensional tensor may stand for a number or truth value, and any floating dtype for another.
+    0-dimensional tensor may stand for a number or truth value, and any floating dtype for another. Raises nothing,
+    whatever ``got`` is of the types that `autograder.wire` can carry.
     """
     if isinstance(want, Tensor):
         return _tensor(got, want, rtol, atol, strict)
@@ -34,22 +36,41 @@ def difference(got: Any, want: Any, *, rtol: float, atol: float, strict: bool = 
         return None if type(got) is type(want) and got == want else f"expected {want!r}, got {describe(got)}"
     if isinstance(want, (int, float)):
         right = type(got) in (int, float) and (isinstance(want, float) or type(got) is int or not strict)
-        close = right and math.isclose(got, want, rel_tol=rtol, abs_tol=atol)
-        return None if close else f"expected {_number(want)}, got {describe(got)}"
+        return None if right and _close(got, want, rtol, atol) else f"expected {_number(want)}, got {describe(got)}"
     return f"expected {describe(want)}, got {describe(got)}"
 
 
-def describe(value: Any) -> str:
+def describe(value: Any, depth: int = 3) -> str:
     """A value in a few words: a tensor by shape and dtype, a foreign object by its type, a short one as it is."""
     if isinstance(value, Tensor):
         return f"a tensor {_shape(value)} of {str(value.dtype).removeprefix('torch.')}"
     if isinstance(value, Other):
-        return f"an object of type {value.type}"
+        return f"an object of type {value.type[:100]}"
+    if isinstance(value, Ref):
+        return "a reference"
+    more = ", …" if isinstance(value, (tuple, list, dict)) and len(value) > 3 else ""
     if isinstance(value, (tuple, list)):
-        inside = ", ".join(describe(item) for item in value[:3]) + (", …" if len(value) > 3 else "")
-        return f"a {type(value).__name__} of {len(value)}" + (f" ({inside})" if value else "")
-    text = repr(value)
-    return text if len(text) <= 120 else text[:117] + "…"
+        inside = ", ".join(describe(item, depth - 1) for item in value[:3]) if depth else "…"
+        return _cut(f"a {type(value).__name__} of {len(value)}" + (f" ({inside}{more})" if value else ""), 300)
+    if isinstance(value, dict):
+        pairs = itertools.islice(value.items(), 3 if depth else 0)
+        inside = ", ".join(f"{describe(key, depth - 1)}: {describe(item, depth - 1)}" for key, item in pairs)
+        return _cut("{" + inside + more + "}", 300)
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        return f"a whole number of {value.bit_length()} bits"  # Python refuses to write such numbers out
+    # the beginning of a text is enough, and all of it may be long
+    return _cut(repr(value[:121] if isinstance(value, (str, bytes)) else value), 120)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "…"
+
+
+def _close(got: float, want: float, rtol: float, atol: float) -> bool:
+    try:
+        return math.isclose(got, want, rel_tol=rtol, abs_tol=atol)
+    except OverflowError:
+        return got == want  # a whole number beyond the floats
 
 
 def _tensor(got: Any, want: Tensor, rtol: float, atol: float, strict: bool) -> str | None:
@@ -57,7 +78,7 @@ def _tensor(got: Any, want: Tensor, rtol: float, atol: float, strict: bool) -> s
         return f"expected {describe(want)}, got {describe(got)}"
     if got.shape != want.shape:
         return f"expected shape {_shape(want)}, got {_shape(got)}"
-    if got.dtype != want.dtype and (strict or got.is_floating_point() != want.is_floating_point()):
+    if got.dtype != want.dtype and (strict or _kind(got) != _kind(want)):
         return f"expected dtype {want.dtype}, got {got.dtype}"
     wide = torch.complex128 if want.is_complex() else torch.float64
     got, want = got.detach().to(wide), want.detach().to(wide)
@@ -84,9 +105,15 @@ def _dict(got: dict, want: dict, rtol: float, atol: float, strict: bool) -> str 
     return f"unexpected entry {describe(extra[0])}" if extra else None
 
 
+def _kind(value: Tensor) -> tuple[bool, bool]:
+    return value.is_floating_point(), value.is_complex()
+
+
 def _shape(value: Tensor) -> str:
     return "[" + " ".join(map(str, value.shape)) + "]"
 
 
 def _number(value: complex | float) -> str:
-    return f"{value:.5g}" if isinstance(value, (int, float)) else str(value)
+    if isinstance(value, complex):
+        return str(value)
+    return f"{value:.5g}" if abs(value) < 1e300 else describe(value)  # Python cannot format some larger ones

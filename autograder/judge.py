@@ -13,13 +13,17 @@ from autograder.program import ATOL, RTOL, Plan
 from autograder.wire import Ref
 
 Reply = dict[str, Any]
+MAX_REPLIES = 256 << 20  # bytes of all replies to one check together
+MAX_TEXT = 2_000
+KINDS = {"unwritten", "timeout", "unmet", "exception"}
+FORGED = "the reply of this case was not of the form that a check sends back"
 # what a message calls the things that a check hands over
 NAMED = {"function": "f", "given": "model", "iterator": "iterator", "generator": "generator"}
 
 
 @dataclass(frozen=True)
 class CaseResult:
-    """The verdict on one case; ``status`` is pass, wrong, unmet, exception, timeout or unwritten."""
+    """The verdict on one case; ``status`` is pass, wrong, unmet, exception, timeout, unwritten or forged."""
 
     title: str
     points: float
@@ -61,16 +65,22 @@ def answer(request: bytes, objects: tuple[Any, ...]) -> bytes:
 
 
 def judge(exercise: Exercise, seed: Any, replies: list[bytes]) -> Verdict:
-    """The verdict on the replies to `requests` of the same exercise and seed."""
-    decoded = [wire.decode(reply) for reply in replies]
+    """The verdict on the replies to `requests` of the same exercise and seed.
+
+    A reply that is missing, or not of the form that a probe sends, makes its case "forged"; nothing is raised for it.
+    """
     plans = _plans(exercise, seed)
+    decoded = read_replies(replies, plans)
     results = tuple(
-        _judge_case(case, plan, reply, exercise)
+        CaseResult(case.title, 0.0, case.points, "forged", FORGED)
+        if reply is None
+        else _judge_case(case, plan, reply, exercise)
         for case, plan, reply in zip(exercise.cases, plans, decoded, strict=True)
     )
     points = round(sum(result.points for result in results), 6)
-    failed = any(result.status != "pass" for result in results)
-    known = diagnose(exercise, seed, decoded) if failed else None
+    whole = [reply for reply in decoded if reply is not None]
+    failed = len(whole) == len(results) and any(result.status != "pass" for result in results)
+    known = diagnose(exercise, seed, whole) if failed else None
     return Verdict(
         exercise=exercise.name,
         points=points,
@@ -78,8 +88,52 @@ def judge(exercise: Exercise, seed: Any, replies: list[bytes]) -> Verdict:
         cases=results,
         mistake=known.name if known else None,
         advice=known.says if known else "",
-        printed=next((reply["printed"] for reply in decoded if reply["printed"]), ""),
+        printed=next((reply["printed"] for reply in whole if reply["printed"]), ""),
     )
+
+
+def read_replies(replies: list[bytes], plans: tuple[Plan, ...]) -> list[Reply | None]:
+    """The reply to each plan; None where it is missing, out of form, or beyond what all of them may hold."""
+    read: list[Reply | None] = []
+    left = MAX_REPLIES
+    for index, plan in enumerate(plans):
+        reply = replies[index] if index < len(replies) else b""
+        left -= len(reply)
+        try:
+            read.append(_read_reply(wire.decode(reply), plan) if left >= 0 else None)
+        except wire.WireError:
+            read.append(None)
+    return read
+
+
+def _read_reply(reply: Any, plan: Plan) -> Reply | None:
+    """The reply with its texts made printable, or None if a probe that carried out this plan cannot have sent it."""
+    match reply:
+        case {"values": dict() as values, "error": error, "printed": str() as printed} if len(reply) == 3:
+            pass
+        case _:
+            return None
+    end = len(plan.steps)
+    if error is not None:
+        match error:
+            case {"step": int() as step, "kind": str() as kind, **texts} if not isinstance(step, bool):
+                texts_are_right = texts.keys() == {"type", "message", "line"}
+                texts_are_right &= all(isinstance(text, str) for text in texts.values())
+            case _:
+                return None
+        if not (texts_are_right and kind in KINDS and 0 <= step < end):
+            return None
+        end = step
+        error = {"step": step, "kind": kind, **{key: _text(text) for key, text in texts.items()}}
+    # all that was read before the end, and no more: with a value left out there would be nothing to find wrong
+    if values.keys() != {step["as"] for step in plan.steps[:end] if step["do"] == "read"}:
+        return None
+    return {"values": values, "error": error, "printed": _text(printed)}
+
+
+def _text(text: str) -> str:
+    """A student's text with what cannot be shown or stored replaced, and no longer than a probe sends."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text[:MAX_TEXT])
 
 
 def diagnose(exercise: Exercise, seed: Any, replies: list[Reply]) -> Answer | None:

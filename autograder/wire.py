@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,12 @@ MAGIC = b"TCW1"
 MAX_DEPTH = 32
 MAX_HEADER = 4 << 20
 MAX_MESSAGE = 256 << 20
+MAX_CONTAINERS = 200_000  # lists and objects in a header: each takes Python some hundred bytes
+MAX_AXES = 16
+MAX_BITS = 1_300  # of a whole number: about 390 digits
+MAX_COLLISIONS = 100
+EXACT = 1 << 53  # whole numbers up to here are plain JSON
+WHOLE = re.compile(r"-?[0-9]{1,400}")
 DTYPES = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (
@@ -55,16 +62,21 @@ class Other:
 def encode(value: Any) -> bytes:
     """The message for ``value``.
 
-    Sends None, bool, int, float, str, bytes, list, tuple, dict, strided tensors, Ref and Other.
+    Sends None, bool, int, float, str, bytes, list, tuple, dict, strided tensors, Ref and Other. A whole number of
+    more than ``MAX_BITS`` bits and a tensor of more than ``MAX_AXES`` axes are sent as Other.
     Raises WireError for anything else, and for nesting deeper than ``MAX_DEPTH``.
     """
-    buffers: list[bytes] = []
+    buffers = _Buffers()
     header = json.dumps(_pack(value, buffers, MAX_DEPTH), separators=(",", ":")).encode()
-    return b"".join([MAGIC, struct.pack("<I", len(header)), header, *buffers])
+    return b"".join([MAGIC, struct.pack("<I", len(header)), header, *buffers.parts])
 
 
 def decode(message: bytes) -> Any:
-    """The value in ``message``; raises WireError if any part of it is out of form."""
+    """The value in ``message``; raises WireError if any part of it is out of form.
+
+    Every tensor has bytes of its own, in order and without gaps, so that decoding takes little more memory than the
+    message's size, plus some 60 MB at most for a header made of empty lists.
+    """
     if len(message) > MAX_MESSAGE:
         raise WireError(f"a message of {len(message)} bytes is over the limit of {MAX_MESSAGE}")
     if message[:4] != MAGIC or len(message) < 8:
@@ -72,21 +84,49 @@ def decode(message: bytes) -> Any:
     (size,) = struct.unpack("<I", message[4:8])
     if size > MAX_HEADER or 8 + size > len(message):
         raise WireError("the header is longer than the message or over its limit")
+    text = bytes(message[8 : 8 + size])
+    if text.count(b"{") + text.count(b"[") > MAX_CONTAINERS:
+        raise WireError(f"more than {MAX_CONTAINERS} lists and objects are in the header")
+    reader = _Reader(memoryview(message)[8 + size :])
     try:
-        header = json.loads(message[8 : 8 + size])
+        value = reader.value(json.loads(text.decode(), parse_constant=_refuse), MAX_DEPTH)
+    except WireError:
+        raise
     except (ValueError, RecursionError) as error:
         raise WireError("the header is not JSON") from error
-    return _unpack(header, memoryview(message)[8 + size :], MAX_DEPTH)
+    if reader.at != len(reader.buffers):
+        raise WireError("bytes are left over behind the last tensor")
+    return value
 
 
-def _pack(value: Any, buffers: list[bytes], depth: int) -> Any:
+def _refuse(name: str) -> Any:
+    raise WireError(f"{name} is not sent like this")
+
+
+class _Buffers:
+    """The raw bytes of the tensors packed so far."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+
+    def add(self, part: bytes) -> int:
+        """Append the bytes; returns where they begin."""
+        self.parts.append(part)
+        self.size += len(part)
+        return self.size - len(part)
+
+
+def _pack(value: Any, buffers: _Buffers, depth: int) -> Any:
     if depth == 0:
         raise WireError(f"nested deeper than {MAX_DEPTH}")
     kind = type(value)
     if value is None or kind in (bool, str):
         return value
     if kind is int:
-        return {"i": str(value)} if abs(value) >= 1 << 53 else value
+        if value.bit_length() > MAX_BITS:
+            return {"o": ["int", f"a whole number of {value.bit_length()} bits"]}
+        return {"i": str(value)} if abs(value) >= EXACT else value
     if kind is float:
         return value if math.isfinite(value) else {"f": str(value)}
     if kind is bytes:
@@ -100,66 +140,103 @@ def _pack(value: Any, buffers: list[bytes], depth: int) -> Any:
     if kind is Other:
         return {"o": [value.type, value.text]}
     if isinstance(value, Tensor):
+        if value.ndim > MAX_AXES:
+            return {"o": ["torch.Tensor", f"a tensor of {value.ndim} axes"]}
         return {"t": _pack_tensor(value, buffers)}
     raise WireError(f"a {kind.__name__} cannot be sent")
 
 
-def _pack_tensor(value: Tensor, buffers: list[bytes]) -> list[Any]:
+def _pack_tensor(value: Tensor, buffers: _Buffers) -> list[Any]:
     dtype = str(value.dtype).removeprefix("torch.")
     if dtype not in DTYPES or value.layout is not torch.strided:
         raise WireError(f"a {value.layout} tensor of {value.dtype} cannot be sent")
     flat = value.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
-    buffers.append(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
-    offset = sum(map(len, buffers[:-1]))
+    offset = buffers.add(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
     return [dtype, list(value.shape), offset, value.device.type, value.requires_grad]
 
 
-def _unpack(node: Any, buffers: memoryview, depth: int) -> Any:
-    if depth == 0:
-        raise WireError(f"nested deeper than {MAX_DEPTH}")
-    if node is None or isinstance(node, (bool, int, float, str)):
-        return node
-    if not isinstance(node, dict) or len(node) != 1:
-        raise WireError("a value without a tag")
-    ((tag, body),) = node.items()
-    try:
-        return _unpack_tagged(tag, body, buffers, depth)
-    except (TypeError, ValueError, KeyError, RuntimeError, OverflowError) as error:
-        raise error if isinstance(error, WireError) else WireError(f"a value tagged {tag!r} is out of form") from error
+class _Reader:
+    """Builds values from a header; the tensors take their bytes from `buffers` one after the other."""
+
+    def __init__(self, buffers: memoryview) -> None:
+        self.buffers = buffers
+        self.at = 0
+
+    def value(self, node: Any, depth: int) -> Any:
+        if depth == 0:
+            raise WireError(f"nested deeper than {MAX_DEPTH}")
+        if node is None or isinstance(node, (bool, str)):
+            return node
+        if isinstance(node, int) and -EXACT < node < EXACT or isinstance(node, float) and math.isfinite(node):
+            return node
+        if not isinstance(node, dict) or len(node) != 1:
+            raise WireError("a value without a tag, or a number out of range")
+        ((tag, body),) = node.items()
+        try:
+            return self.tagged(tag, body, depth - 1)
+        except WireError:
+            raise
+        except (TypeError, ValueError, LookupError, RuntimeError, OverflowError) as error:
+            raise WireError(f"a value tagged {tag[:20]!r} is out of form") from error
+
+    def tagged(self, tag: str, body: Any, depth: int) -> Any:
+        match tag:
+            case "i" if isinstance(body, str) and WHOLE.fullmatch(body):
+                return int(body)
+            case "f" if body in ("nan", "inf", "-inf"):
+                return float(body)
+            case "b" if isinstance(body, str):
+                return base64.b64decode(body, validate=True)
+            case "l" | "u" if isinstance(body, list):
+                items = [self.value(item, depth) for item in body]
+                return items if tag == "l" else tuple(items)
+            case "d" if isinstance(body, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in body):
+                pairs = [(self.value(key, depth), self.value(item, depth)) for key, item in body]
+                _refuse_collisions([key for key, _ in pairs])
+                return dict(pairs)
+            case "r" if isinstance(body, list) and isinstance(body[0], str) and all(map(_is_part, body)):
+                return Ref(body[0], tuple(body[1:]))
+            case "o" if isinstance(body, list) and len(body) == 2 and all(isinstance(part, str) for part in body):
+                return Other(*body)
+            case "t" if isinstance(body, list) and len(body) == 5:
+                return self.tensor(*body)
+        raise WireError(f"no value is tagged {tag[:20]!r} like this")
+
+    def tensor(self, name: Any, shape: Any, offset: Any, device: Any, requires_grad: Any) -> Tensor:
+        dtype = DTYPES[name]
+        if not isinstance(shape, list) or not all(type(size) is int and 0 <= size < EXACT for size in shape):
+            raise WireError("a tensor's shape must be a list of whole numbers from 0 up")
+        if len(shape) > MAX_AXES or math.prod(size or 1 for size in shape) >= 1 << 62:
+            raise WireError("a tensor has too many axes or elements")
+        if (
+            type(offset) is not int
+            or offset != self.at
+            or not isinstance(device, str)
+            or type(requires_grad) is not bool
+        ):
+            raise WireError("a tensor's bytes do not begin where those before it end, or it is described out of form")
+        count = math.prod(shape)
+        end = offset + count * dtype.itemsize
+        if end > len(self.buffers):
+            raise WireError("a tensor reaches past the end of the message")
+        self.at = end
+        if not count:
+            data = torch.empty(0, dtype=dtype)
+        elif dtype is torch.bool:
+            # any byte but 0 is True; torch would keep the byte and count with it
+            data = torch.frombuffer(bytearray(self.buffers[offset:end]), dtype=torch.uint8).ne(0)
+        else:
+            data = torch.frombuffer(bytearray(self.buffers[offset:end]), dtype=dtype)
+        # integer tensors cannot require gradients: a claim that they do is ignored rather than believed
+        return data.reshape(shape).requires_grad_(requires_grad and (dtype.is_floating_point or dtype.is_complex))
 
 
-def _unpack_tagged(tag: str, body: Any, buffers: memoryview, depth: int) -> Any:
-    match tag:
-        case "i" if isinstance(body, str) and len(body) <= 400:
-            return int(body)
-        case "f" if body in ("nan", "inf", "-inf"):
-            return float(body)
-        case "b" if isinstance(body, str):
-            return base64.b64decode(body, validate=True)
-        case "l" | "u" if isinstance(body, list):
-            items = [_unpack(item, buffers, depth - 1) for item in body]
-            return items if tag == "l" else tuple(items)
-        case "d" if isinstance(body, list):
-            return {_unpack(k, buffers, depth - 1): _unpack(v, buffers, depth - 1) for k, v in body}
-        case "r" if isinstance(body, list) and all(isinstance(part, (str, int)) for part in body):
-            return Ref(body[0], tuple(body[1:]))
-        case "o" if isinstance(body, list) and len(body) == 2 and all(isinstance(part, str) for part in body):
-            return Other(*body)
-        case "t" if isinstance(body, list) and len(body) == 5:
-            return _unpack_tensor(body, buffers)
-    raise WireError(f"no value is tagged {tag!r} like this")
+def _is_part(part: Any) -> bool:
+    return isinstance(part, str) or type(part) is int and -EXACT < part < EXACT
 
 
-def _unpack_tensor(body: list[Any], buffers: memoryview) -> Tensor:
-    name, shape, offset, _device, requires_grad = body
-    dtype = DTYPES[name]
-    if not all(type(size) is int and size >= 0 for size in (*shape, offset)) or len(shape) > 16:
-        raise WireError("a tensor's shape and offset must be small lists of whole numbers from 0 up")
-    count = math.prod(shape)
-    end = offset + count * dtype.itemsize
-    if end > len(buffers):
-        raise WireError("a tensor reaches past the end of the message")
-    data = torch.frombuffer(bytearray(buffers[offset:end]), dtype=dtype) if count else torch.empty(0, dtype=dtype)
-    tensor = data.reshape(shape)
-    # integer tensors cannot require gradients: a claim that they do is ignored rather than believed
-    return tensor.requires_grad_(bool(requires_grad) and (dtype.is_floating_point or dtype.is_complex))
+def _refuse_collisions(keys: list[Any]) -> None:
+    """Raise WireError for keys chosen to share one hash: with many of them building a dict takes for ever."""
+    hashes = sorted(map(hash, keys))
+    if any(a == b for a, b in zip(hashes, hashes[MAX_COLLISIONS:], strict=False)):
+        raise WireError("too many keys of a dict share one hash")

@@ -11,7 +11,7 @@ from autograder.grading.placing import answer_name, move_imports, move_tests, po
 from autograder.grading.recognise import Definitions, grade_id, recognise
 from autograder.grading.trusted import TrustedCell, trusted_cells
 
-__all__ = ["RESULT", "QuietTests", "RestoreCells", "TrustedCell", "restore", "trusted_cells"]
+__all__ = ["RESULT", "QuietTests", "RestoreCells", "TrustedCell", "grade_id", "restore", "trusted_cells"]
 
 RESULT = "application/vnd.autograder.result+json"
 DELETED_ANSWER = "*This question's cell was not in the notebook that was handed in.*"
