@@ -19,20 +19,14 @@ from course_lib.data.birds import (
     make_scenes,
     repaint,
 )
-from course_lib.recipes._common import threads
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TENSORS = [name for name, kind in Scenes.__annotations__.items() if name not in ("clouds", "ground")]
 # large birds, so that every part covers whole pixels
 LARGE = dict(size=96, birds=(1, 1), bird_size=(0.7, 0.8))
 
 RECORDED = (4019569, 3851, -8555)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    # the tensors of a few small scenes are not worth sharing out, least of all on a busy machine
-    with threads(1):
-        yield
 
 
 def same(a: Scenes, b: Scenes) -> bool:

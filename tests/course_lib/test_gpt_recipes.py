@@ -1,14 +1,11 @@
 """What the GPT chapter's experiments are made of, their commands, and what they have shipped."""
 
-import json
 import math
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import torch
+from shipping import SHIPPED, shipped
 from torch.testing import assert_close
 
 from course_lib.alignment import cross_attention_maps
@@ -22,22 +19,6 @@ from course_lib.gpt import GPT
 from course_lib.ngrams import NGrams
 from course_lib.recipes import induction
 from course_lib.recipes import tales as tales_recipe
-
-SHIPPED = Path(__file__).parents[2] / "book" / "results"
-SMALL = "--steps 3 --batch 4 --measure-every 2 --dim 8"
-RECIPES = {
-    "tales": f"{SMALL} --tales 30 --tests 5 --told 3 --depth 1",
-    "induction": f"{SMALL} --examples 20 --tests 5 --length 16 --vocab 12 --heads 2",
-    "translation": f"{SMALL} --pairs 50 --tests 20 --depth 1 --heads 2",
-}
-
-
-def shipped(name: str) -> dict:
-    return json.loads((SHIPPED / f"{name}.json").read_text())
-
-
-def keys(value: object) -> object:
-    return {k: keys(v) for k, v in value.items()} if isinstance(value, dict) else None
 
 
 def counted_by_hand(data: list[int], context: list[int], vocab: int) -> list[float]:
@@ -203,26 +184,6 @@ def test_repeats_repeat_and_only_later_rounds_count():
         assert len(set(row[:period].tolist())) == period and torch.equal(row[period:], row[:-period])
     wanted = induction.targets_of(tokens, periods)
     assert ((wanted >= 0).sum(1) == 23 - periods).all()
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_command_writes_a_file_like_the_shipped_one(name, tmp_path):
-    out = tmp_path / f"{name}.json"
-    words = [sys.executable, "-m", f"course_lib.recipes.{name}", *RECIPES[name].split(), "--seeds", "3", "--out", out]
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "" and "100.0 %" in done.stderr
-    result = json.loads(out.read_text())
-    assert keys(result) == keys(shipped(name)) and result["seeds"] == [3]
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_shipped_files_say_where_they_come_from(name):
-    result = shipped(name)
-    assert result["command"] == f"python -m course_lib.recipes.{name}" and result["minutes"] < 30
-    assert result["title"] and result["table"] and len(result["seeds"]) > 1
-    assert all(list(row) == list(result["table"][0]) for row in result["table"])
-    assert (SHIPPED / f"{name}.json").stat().st_size < 60_000
 
 
 def test_shipped_tales_order_the_models():

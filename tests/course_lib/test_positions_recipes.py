@@ -1,54 +1,14 @@
 """The recipes of the positions chapter run as commands, and their shipped results support what the chapter says."""
 
-import json
-import re
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F
+from shipping import shipped
 
 from course_lib.attention import is_permutation_equivariant
 from course_lib.recipes import localisation, positions
-from course_lib.recipes._common import threads
 
-SHIPPED = Path(__file__).parents[2] / "book" / "results"
-RECIPES = {
-    "positions": "--sequences 64 --steps 2 --test-sequences 8",
-    "localisation": "--images 64 --steps 2 --test-images 41",
-}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    with threads(1):
-        yield
-
-
-def shipped(name: str) -> dict:
-    return json.loads((SHIPPED / f"{name}.json").read_text())
-
-
-def keys(value) -> object:
-    return {k: keys(v) for k, v in value.items()} if isinstance(value, dict) else None
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_command_writes_a_file_like_the_shipped_one(name, tmp_path):
-    out = tmp_path / f"{name}.json"
-    command = [sys.executable, "-m", f"course_lib.recipes.{name}", *RECIPES[name].split()]
-    subprocess.run([*command, "--seeds", "3", "--out", str(out)], capture_output=True, text=True, check=True)
-    assert keys(json.loads(out.read_text())) == keys(shipped(name))
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_shipped_files_say_where_they_come_from(name):
-    result = shipped(name)
-    assert result["command"] == f"python -m course_lib.recipes.{name}" and result["recipe"] == name
-    assert re.fullmatch(r"cpu \(.+\), \d+ threads?", result["device"]) and len(set(result["seeds"])) >= 3
-    assert result["title"] and all(list(row) == list(result["table"][0]) for row in result["table"])
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_answers_are_those_of_a_loop():

@@ -1,69 +1,15 @@
 """The recipes run as commands, and the result files that are shipped support what the book says of them."""
 
-import json
-import re
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from shipping import SHIPPED, shipped
 
 from course_lib.data.bird_questions import ANSWERS, answer
 from course_lib.data.birds import make_scenes, repaint
 from course_lib.recipes import bird_model, bird_questions, pair_models, same_species
 from course_lib.recipes._common import Progress, fit, rounded, threads
 
-ROOT = Path(__file__).parents[2]
-SHIPPED = ROOT / "book" / "results"
-RECIPES = {
-    "same_species": "--scenes 64 --feature-steps 2 --relation-steps 2 --test-scenes 16",
-    "bird_questions": "--scenes 64 --steps 2 --test-scenes 16",
-}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    # the tensors of a few small scenes are not worth sharing out, least of all on a busy machine
-    with threads(1):
-        yield
-
-
-def shipped(name: str) -> dict:
-    return json.loads((SHIPPED / f"{name}.json").read_text())
-
-
-def keys(value) -> object:
-    """The names in a result, without its figures: what a chapter relies on."""
-    return {k: keys(v) for k, v in value.items()} if isinstance(value, dict) else None
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_command_writes_a_file_like_the_shipped_one(name, tmp_path):
-    out = tmp_path / "new" / f"{name}.json"
-    command = [sys.executable, "-m", f"course_lib.recipes.{name}", *RECIPES[name].split()]
-    done = subprocess.run(
-        [*command, "--seeds", "3", "--out", str(out)], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "" and "100.0 %" in done.stderr and "minutes left" in done.stderr
-    result = json.loads(out.read_text())
-    assert keys(result) == keys(shipped(name))
-    assert result["seeds"] == [3] and result["command"].startswith(f"python -m course_lib.recipes.{name} --scenes 64")
-    assert (ROOT / "course_lib" / "recipes" / f"{name}.py").exists()
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_shipped_files_say_where_they_come_from(name):
-    path = SHIPPED / f"{name}.json"
-    result = shipped(name)
-    assert path.stat().st_size < 150_000
-    # the bare command: whoever types it gets this file
-    assert result["command"] == f"python -m course_lib.recipes.{name}"
-    assert result["recipe"] == name
-    assert re.fullmatch(r"cpu \(.+\), \d+ threads?", result["device"])
-    assert re.match(r"\d+\.\d+", result["torch"])
-    assert 0.1 < result["minutes"] < 60
-    assert len(set(result["seeds"])) >= 3
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_default_settings_are_those_of_the_shipped_files(monkeypatch):

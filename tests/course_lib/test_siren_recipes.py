@@ -1,59 +1,24 @@
 """The recipes about fields run as commands, and what they have shipped supports what the chapter says."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from shipping import SHIPPED, shipped
 
 from course_lib.data.continuous import ContinuousPicture
 from course_lib.recipes import _fields, sound_field
 from course_lib.siren import Siren, coordinate_grid, psnr
-
-SHIPPED = Path(__file__).parents[2] / "book" / "results"
-RECIPES = {
-    "image_fields": "--steps 2 --side 9 --width 8 --depth 4 --small-width 4 --small-steps 2",
-    "poisson_field": "--steps 2 --side 9 --width 8 --depth 2",
-    "distance_field": "--steps 2 --points 16 --width 8 --depth 2",
-}
-
-
-def shipped(name: str) -> dict:
-    return json.loads((SHIPPED / f"{name}.json").read_text())
-
-
-def keys(value: object) -> object:
-    return {k: keys(v) for k, v in value.items()} if isinstance(value, dict) else None
 
 
 def mean(runs: list[list[float]]) -> float:
     return sum(run[-1] for run in runs) / len(runs)
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_command_writes_files_like_the_shipped_ones(name, tmp_path):
-    out = tmp_path / f"{name}.json"
-    command = [sys.executable, "-m", f"course_lib.recipes.{name}", *RECIPES[name].split(), "--seeds", "3", "--out", out]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "" and "100.0 %" in done.stderr
-    result = json.loads(out.read_text())
-    assert keys(result) == keys(shipped(name)) and result["seeds"] == [3]
-    with np.load(out.with_suffix(".npz")) as new, np.load(SHIPPED / f"{name}.npz") as old:
-        assert sorted(new.files) == sorted(old.files)
-
-
-@pytest.mark.parametrize("name", [*RECIPES, "sound_field"])
-def test_shipped_files_say_where_they_come_from(name):
+@pytest.mark.parametrize("name", ["image_fields", "poisson_field", "distance_field", "sound_field"])
+def test_table_has_a_row_for_each_field(name):
     result = shipped(name)
-    assert result["command"] == f"python -m course_lib.recipes.{name}" and result["minutes"] < 30
-    assert result["title"] and len(result["table"]) == len(result["fields"])
     for row, (field, facts) in zip(result["table"], result["fields"].items(), strict=True):
         assert row["field"] == field and facts["parameters"] > 0
-    assert (SHIPPED / f"{name}.json").stat().st_size < 50_000
 
 
 def test_siren_is_best_between_the_points_and_reaches_the_figures_of_its_authors_code():

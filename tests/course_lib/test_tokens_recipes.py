@@ -1,43 +1,13 @@
 """The recipe about digits in patches runs as a command, and what it has shipped supports what the chapter says."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from shipping import shipped
 
 from course_lib.recipes import digit_patches
 from course_lib.recipes._common import parameters
 
-SHIPPED = json.loads((Path(__file__).parents[2] / "book" / "results" / "digit_patches.json").read_text())
-
-
-def keys(value: object) -> object:
-    return {k: keys(v) for k, v in value.items()} if isinstance(value, dict) else None
-
-
-def test_command_writes_a_file_like_the_shipped_one(tmp_path):
-    out = tmp_path / "digit_patches.json"
-    command = [
-        sys.executable,
-        "-m",
-        "course_lib.recipes.digit_patches",
-        "--steps",
-        "2",
-        "--seeds",
-        "3",
-        "--out",
-        str(out),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "" and "100.0 %" in done.stderr
-    result = json.loads(out.read_text())
-    assert keys(result) == keys(SHIPPED) and result["seeds"] == [3]
-    assert [list(row) for row in result["table"]] == [list(row) for row in SHIPPED["table"]]
-    assert result["order"] == SHIPPED["order"]
+SHIPPED = shipped("digit_patches")
 
 
 def test_shipped_file_says_where_it_comes_from():

@@ -39,16 +39,9 @@ from course_lib.training import (
 from course_lib.training import loop as training_loop
 from course_lib.transformer import TransformerBlock
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL_RUN = Path(__file__).with_name("small_run.py")
 QUICK = dict(steps=6, batch=4, peak=1e-2)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def line(device="cpu"):
