@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from autograder import checks, judge
-from autograder.probe import one_thread
+from autograder.probe import answers, one_thread
 from autograder.result import Result
 
 LOCAL_SEED = "0"
@@ -25,5 +25,5 @@ def check(name: str, *objects: Any, seed: str | None = None) -> Result:
         raise ValueError(f"{name} needs {len(exercise.objects)} object(s), got {len(objects)}: the line is {line}")
     seed = seed or os.environ.get("AUTOGRADER_SEED") or LOCAL_SEED
     with one_thread():
-        replies = [judge.answer(request, objects) for request in judge.requests(exercise, seed)]
+        replies = list(answers(judge.requests(exercise, seed), objects))
         return Result(judge.judge(exercise, seed, replies))

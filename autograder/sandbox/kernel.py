@@ -1,0 +1,179 @@
+"""One submission's process: forked from the zygote into namespaces of its own, limited, stripped and watched."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import time
+from pathlib import Path
+
+from autograder.sandbox import linux, seccomp
+from autograder.sandbox.limits import Limits
+
+HOME = "/home/student"
+WRITABLE = ("/tmp", HOME, "/dev/shm")
+LOOK_EVERY = 0.1
+PAGE = resource.getpagesize()
+MEGABYTE = 1 << 20
+
+
+def supervise(connection: socket.socket) -> int:
+    """Take the limits and the lifeline from `connection`, fork the kernel, and watch it to its end.
+
+    The lifeline is a socket of the grader's: when it closes, all processes of the submission are killed; when they
+    end by themselves, the reason is written to it. Student code cannot reach it, for it lives outside its process
+    namespace and has no capability of its own. Returns an exit status.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    data, descriptors, _, _ = socket.recv_fds(connection, 65536, 1)
+    if not data or not descriptors:
+        return 1
+    setup = json.loads(data)
+    limits, lifeline = Limits.of(setup["limits"]), socket.socket(fileno=descriptors[0])
+    try:
+        most = limits.memory_mb * MEGABYTE + _resident(Path("/proc/self"))
+        uid, gid = os.getuid(), os.getgid()
+        linux.unshare(linux.NAMESPACES | linux.NEWUSER)
+        linux.map_ids(uid, gid, 1000)
+        enclosed, tell = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            lifeline.close()
+            _be_kernel(connection, limits, setup["mode"], tell)
+        connection.close()
+        os.close(tell)
+        os.read(enclosed, 1)  # from now on /proc shows the processes of this submission
+        said = _watch(pid, lifeline, most)
+    except Exception as error:
+        said = {"ended": "fault", "detail": f"{type(error).__name__}: {error}"}
+    with contextlib.suppress(OSError):
+        lifeline.sendall(json.dumps(said).encode())
+    return 0
+
+
+def _be_kernel(connection: socket.socket, limits: Limits, mode: str, tell: int) -> None:
+    try:
+        enclose(limits)
+        os.write(tell, b".")
+        keep = connection.fileno()
+        confine(limits, keep)
+        if mode == "jupyter":
+            from autograder.sandbox import jupyter_kernel
+
+            jupyter_kernel.run(connection)
+        else:
+            from autograder.sandbox import runner
+
+            runner.serve(connection)
+    finally:
+        os._exit(0)
+
+
+def enclose(limits: Limits) -> None:
+    """Empty folders to write in, and a /proc that shows this submission's processes only."""
+    linux.mount("none", "/", flags=linux.REC | linux.PRIVATE)
+    linux.mount("proc", "/proc", "proc", linux.NOSUID | linux.NODEV | linux.NOEXEC)
+    for place in WRITABLE:
+        options = f"size={limits.disk_mb}m,nr_inodes={limits.files},mode=1777"
+        linux.mount("tmpfs", place, "tmpfs", linux.NOSUID | linux.NODEV, options)
+    linux.set_hostname("student")
+
+
+def confine(limits: Limits, keep: int) -> None:
+    """Close every descriptor but `keep`, set the limits, and give up all privileges for good."""
+    os.setsid()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) != keep:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+    set_limits(limits)
+    Path("/proc/self/oom_score_adj").write_text("1000")
+    os.chdir(HOME)
+    linux.drop_privileges()
+    seccomp.install()
+
+
+def set_limits(limits: Limits) -> None:
+    """What one process may use, set by itself."""
+    held = int(Path("/proc/self/statm").read_text().split()[5]) * PAGE  # data and stack: what torch began with
+    for name, value in {
+        "RLIMIT_DATA": held + limits.memory_mb * MEGABYTE,
+        "RLIMIT_FSIZE": limits.disk_mb * MEGABYTE,
+        "RLIMIT_NPROC": limits.processes,
+        "RLIMIT_NOFILE": 512,
+        "RLIMIT_CORE": 0,
+        "RLIMIT_MEMLOCK": 0,
+        "RLIMIT_MSGQUEUE": 0,
+    }.items():
+        resource.setrlimit(getattr(resource, name), (value, value))
+
+
+def _watch(pid: int, lifeline: socket.socket, most: int) -> dict[str, object]:
+    """Wait for the kernel's end, the grader's wish for it, or more memory than `most`; returns why it ended."""
+    process = os.pidfd_open(pid)
+    while True:
+        ready = select.select([process, lifeline], [], [], LOOK_EVERY)[0]
+        if process in ready:
+            status = os.waitpid(pid, 0)[1]
+            code = os.waitstatus_to_exitcode(status)
+            return {"ended": "signal", "code": -code} if code < 0 else {"ended": "exit", "code": code}
+        if lifeline in ready:
+            if not lifeline.recv(64):
+                return _kill(pid, "asked")
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PGRP, pid, 19)  # others wait: go on when nobody else wants the processor
+        if _used() > most:
+            return _kill(pid, "memory")
+
+
+def _kill(pid: int, why: str) -> dict[str, object]:
+    os.kill(pid, signal.SIGKILL)  # the first process of its namespace: all others go with it
+    os.waitpid(pid, 0)
+    return {"ended": why}
+
+
+def _processes() -> list[Path]:
+    # the mount namespace is the kernel's, and so is this /proc once it has been mounted
+    return [path for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _used() -> int:
+    """Bytes of memory that the submission's processes hold together, pages that they share counted once."""
+    processes = _processes()
+    estimate = sum(map(_resident, processes))
+    if len(processes) < 2:
+        return estimate
+    return min(estimate, sum(map(_proportional, processes)))
+
+
+def _resident(process: Path) -> int:
+    try:
+        fields = (process / "statm").read_text().split()
+    except OSError:
+        return 0  # it has just ended
+    return int(fields[1]) * PAGE
+
+
+def _proportional(process: Path) -> int:
+    try:
+        lines = (process / "smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:")), 0)
+
+
+def wait_for_ready(descriptor: int, seconds: float) -> bool:
+    """Whether a zygote has said within `seconds` that it is ready; the grader's side."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        if select.select([descriptor], [], [], left)[0]:
+            return os.read(descriptor, 16) == b"ready"
+    return False

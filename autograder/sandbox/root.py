@@ -1,0 +1,104 @@
+"""The file system that student code sees: the system's programs and Python read-only, and empty folders to write in."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from autograder.sandbox import linux
+
+COURSE = "/course"
+ENVIRONMENT = "/venv"
+HOME = "/home/student"
+# of /etc: what libraries look up; no accounts, keys or names of this machine
+ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "fonts", "localtime", "mime.types")
+DEVICES = ("null", "zero", "full", "random", "urandom")
+LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
+# torch counts the processors here
+PROCESSORS = "/sys/devices/system/cpu"
+WRITABLE = ("/tmp", HOME, "/dev/shm")
+
+
+def python_folders() -> dict[str, str]:
+    """The folders that this Python consists of, and where each is shown: an environment at a place of its own."""
+    bases = {sys.base_prefix, sys.base_exec_prefix, str(Path(os.path.realpath(sys.executable)).parents[1])}
+    shown = {base: base for base in bases if base != "/usr" and not base.startswith("/usr/")}
+    for base in shown:
+        if any(f"{base}/".startswith(f"{place}/") for place in WRITABLE):
+            raise OSError(f"Python is installed in {base}, and students need that place to write in")
+    return shown | ({sys.prefix: ENVIRONMENT} if sys.prefix != sys.base_prefix else {})
+
+
+def python() -> str:
+    """The path of this Python inside."""
+    if sys.prefix == sys.base_prefix:
+        return sys.executable
+    return f"{ENVIRONMENT}/bin/{Path(sys.executable).name}"
+
+
+def build(root: str, view: str) -> None:
+    """Put the file system together at the empty folder `root`, in a mount namespace of this process's own.
+
+    Raises OSError where the system does not allow it.
+    """
+    linux.mount("none", "/", flags=linux.REC | linux.PRIVATE)
+    linux.mount("tmpfs", root, "tmpfs", linux.NOSUID | linux.NODEV, "mode=755,size=16m")
+    _show("/usr", root)
+    for name in ("bin", "sbin", "lib", "lib32", "lib64"):
+        if os.path.islink(f"/{name}"):
+            os.symlink(os.readlink(f"/{name}"), f"{root}/{name}")
+        elif os.path.isdir(f"/{name}"):
+            _show(f"/{name}", root)
+    for folder, place in python_folders().items():
+        _show(folder, root, place)
+    for name in ETC:
+        if os.path.exists(f"/etc/{name}"):
+            _show(f"/etc/{name}", root)
+    _write(f"{root}/etc/passwd", f"student:x:1000:1000::{HOME}:/bin/sh\n")
+    _write(f"{root}/etc/group", "student:x:1000:\n")
+    _write(f"{root}/etc/hosts", "127.0.0.1 localhost student\n")
+    _write(f"{root}/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n")
+    for name in DEVICES:
+        _show(f"/dev/{name}", root)
+    for name, target in LINKS.items():
+        os.symlink(target, f"{root}/dev/{name}")
+    if os.path.isdir(PROCESSORS):
+        _show(PROCESSORS, root)
+    linux.mount("proc", _folder(f"{root}/proc"), "proc", linux.NOSUID | linux.NODEV | linux.NOEXEC)
+    _folder(root + COURSE)
+    linux.bind(view, root + COURSE)
+    for name in WRITABLE:
+        _folder(root + name)
+    mount_writable(root, "size=64m,mode=1777")
+    linux.pivot_root(root)
+    linux.mount("none", "/", flags=linux.BIND | linux.REMOUNT | linux.RDONLY | linux.NOSUID | linux.NODEV)
+
+
+def mount_writable(root: str, options: str) -> None:
+    """Empty folders to write in, in memory, with the given options of tmpfs."""
+    for name in WRITABLE:
+        linux.mount("tmpfs", root + name, "tmpfs", linux.NOSUID | linux.NODEV, options)
+
+
+def _show(path: str, root: str, place: str = "") -> None:
+    target = root + (place or path)
+    if os.path.isdir(path):
+        _folder(target)
+    else:
+        _write(target, "")
+    if path.startswith("/dev/"):
+        linux.mount(path, target, flags=linux.BIND)  # read-only or NODEV it would be a device no longer
+    else:
+        linux.bind(path, target)
+
+
+def _folder(path: str) -> str:
+    os.makedirs(path, mode=0o755, exist_ok=True)
+    return path
+
+
+def _write(path: str, text: str) -> None:
+    _folder(os.path.dirname(path))
+    with open(path, "w") as file:
+        file.write(text)
