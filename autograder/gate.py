@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from autograder import checks, judge
 from autograder.check import LOCAL_SEED
 from autograder.exercise import Answer, Exercise
-from autograder.judge import Verdict
 from autograder.probe import one_thread
 from autograder.result import headline
+from autograder.verdict import Verdict
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -10,6 +9,7 @@ from autograder import probe, wire
 from autograder.compare import describe, difference
 from autograder.exercise import Answer, Exercise
 from autograder.program import ATOL, RTOL, Plan
+from autograder.verdict import CaseResult, Verdict
 from autograder.wire import Ref
 
 Reply = dict[str, Any]
@@ -19,35 +19,6 @@ KINDS = {"unwritten", "timeout", "unmet", "exception"}
 FORGED = "the reply of this case was not of the form that a check sends back"
 # what a message calls the things that a check hands over
 NAMED = {"function": "f", "given": "model", "iterator": "iterator", "generator": "generator"}
-
-
-@dataclass(frozen=True)
-class CaseResult:
-    """The verdict on one case; ``status`` is pass, wrong, unmet, exception, timeout, unwritten or forged."""
-
-    title: str
-    points: float
-    max_points: float
-    status: str
-    message: str
-    cause: str = ""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The verdict on one exercise; ``mistake`` names the known mistake whose answers these are, or is None."""
-
-    exercise: str
-    points: float
-    max_points: float
-    cases: tuple[CaseResult, ...]
-    mistake: str | None = None
-    advice: str = ""
-    printed: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The verdict as plain JSON values."""
-        return asdict(self)
 
 
 def requests(exercise: Exercise, seed: Any) -> list[bytes]:

@@ -14,9 +14,9 @@ from nbformat import NotebookNode
 from autograder import checks
 from autograder.course import CourseError
 from autograder.grading.report import short
-from autograder.judge import CaseResult, Verdict
 from autograder.lint import meta
 from autograder.result import MIME, as_text, headline
+from autograder.verdict import Verdict
 
 CALL = re.compile(r"""(?m)^\s*check\(\s*["']([\w.]+)["']""")
 CELL_SECONDS = 120
@@ -107,16 +107,11 @@ def outcomes(notebook: NotebookNode) -> list[Outcome]:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             records = [record for output in cell.outputs if (record := output.get("data", {}).get(MIME))]
-            verdicts = {verdict.exercise: verdict for verdict in map(verdict_of, records)}
+            verdicts = {verdict.exercise: verdict for verdict in map(Verdict.of, records)}
             for name in CALL.findall(cell.source):
                 problem = "" if name in verdicts else why_none(cell)
                 found[name] = Outcome(name, verdicts.get(name), problem)
     return list(found.values())
-
-
-def verdict_of(record: dict) -> Verdict:
-    """The verdict that a check left as a record in its cell."""
-    return Verdict(**(record | {"cases": tuple(CaseResult(**case) for case in record["cases"])}))
 
 
 def why_none(cell: NotebookNode) -> str:

@@ -6,7 +6,7 @@ import html
 import textwrap
 from typing import Any
 
-from autograder.judge import CaseResult, Verdict
+from autograder.verdict import CaseResult, Verdict
 
 MIME = "application/vnd.autograder.result+json"
 MARKS = {"pass": "✓", "unwritten": "–"}

@@ -14,8 +14,8 @@ from autograder.grading.restore import RESULT, grade_id
 from autograder.grading.sanitise_images import FORMATS, NotAPicture, clean_image
 from autograder.grading.sanitise_markdown import TOO_MUCH, as_typed, clean_markdown
 from autograder.grading.sanitise_outputs import Budget, clean_count, clean_outputs
-from autograder.judge import CaseResult, Verdict
 from autograder.result import as_html
+from autograder.verdict import CaseResult, Verdict
 
 __all__ = ["Budget", "clean_code", "clean_markdown", "clean_notebook", "clean_outputs", "result_output"]
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from autograder import checks, gate, judge
 from autograder.check import check
 from autograder.exercise import Exercise
-from autograder.judge import Verdict
 from autograder.result import Result, as_html, as_text
+from autograder.verdict import Verdict
 from course_lib import gpt
 
 NAMES = [name for assignment in checks.assignments() for name in checks.names(assignment)]
