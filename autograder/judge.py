@@ -96,8 +96,9 @@ def _read_reply(reply: Any, plan: Plan) -> Reply | None:
             return None
         end = step
         error = {"step": step, "kind": kind, **{key: _text(text) for key, text in texts.items()}}
-    # all that was read before the end, and no more: with a value left out there would be nothing to find wrong
-    if values.keys() != {step["as"] for step in plan.steps[:end] if step["do"] == "read"}:
+    read = {step["as"] for step in plan.steps[:end] if step["do"] == "read"}
+    # nothing that was not asked for; and without an error all of it: what is left out cannot be found wrong
+    if not values.keys() <= read or (error is None and values.keys() != read):
         return None
     return {"values": values, "error": error, "printed": _text(printed)}
 
