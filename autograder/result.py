@@ -6,9 +6,8 @@ import html
 import textwrap
 from typing import Any
 
-from autograder.verdict import CaseResult, Verdict
+from autograder.verdict import MIME, CaseResult, Verdict
 
-MIME = "application/vnd.autograder.result+json"
 MARKS = {"pass": "✓", "unwritten": "–"}
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+# the type of the output that holds a verdict's record
+MIME = "application/vnd.autograder.result+json"
+
 
 @dataclass(frozen=True)
 class CaseResult:

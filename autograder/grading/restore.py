@@ -10,10 +10,10 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from autograder.grading.placing import answer_name, move_imports, move_tests, position_below
 from autograder.grading.recognise import Definitions, grade_id, recognise
 from autograder.grading.trusted import TrustedCell, trusted_cells
+from autograder.verdict import MIME
 
 __all__ = ["RESULT", "QuietTests", "RestoreCells", "TrustedCell", "grade_id", "restore", "trusted_cells"]
 
-RESULT = "application/vnd.autograder.result+json"
 DELETED_ANSWER = "*This question's cell was not in the notebook that was handed in.*"
 
 
@@ -148,7 +148,7 @@ class QuietTests(NbGraderPreprocessor):
 
     def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
         """Turn stderr into stdout in a test cell that has a check's result."""
-        if grade_id(cell) and any(RESULT in output.get("data", {}) for output in cell.get("outputs", [])):
+        if grade_id(cell) and any(MIME in output.get("data", {}) for output in cell.get("outputs", [])):
             for output in cell.outputs:
                 if output.output_type == "stream":
                     output.name = "stdout"

@@ -9,7 +9,6 @@ import resource
 import select
 import signal
 import socket
-import time
 from pathlib import Path
 
 from autograder.sandbox import linux, seccomp
@@ -51,9 +50,13 @@ def supervise(connection: socket.socket) -> int:
         said = _watch(pid, lifeline, most)
     except Exception as error:
         said = {"ended": "fault", "detail": f"{type(error).__name__}: {error}"}
-    with contextlib.suppress(OSError):
-        lifeline.sendall(json.dumps(said).encode())
+    _say(lifeline, said)
     return 0
+
+
+def _say(lifeline: socket.socket, what: dict[str, object]) -> None:
+    with contextlib.suppress(OSError):
+        lifeline.sendall(json.dumps(what).encode() + b"\n")
 
 
 def _be_kernel(connection: socket.socket, limits: Limits, mode: str, tell: int) -> None:
@@ -126,12 +129,25 @@ def _watch(pid: int, lifeline: socket.socket, most: int) -> dict[str, object]:
             code = os.waitstatus_to_exitcode(status)
             return {"ended": "signal", "code": -code} if code < 0 else {"ended": "exit", "code": code}
         if lifeline in ready:
-            if not lifeline.recv(64):
+            asked = lifeline.recv(64)
+            if not asked:
                 return _kill(pid, "asked")
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PGRP, pid, 19)  # others wait: go on when nobody else wants the processor
+            if b"n" in asked:
+                with contextlib.suppress(OSError):
+                    os.setpriority(os.PRIO_PGRP, pid, 19)
+            if b"?" in asked:
+                _say(lifeline, _times())
         if _used() > most:
             return _kill(pid, "memory")
+
+
+def _times() -> dict[str, object]:
+    """The seconds that the kernel has computed and those it has waited for a processor."""
+    try:
+        computed, waited = Path("/proc/1/schedstat").read_text().split()[:2]
+    except OSError:
+        return {"cpu": 0.0, "waited": 0.0}
+    return {"cpu": int(computed) / 1e9, "waited": int(waited) / 1e9}
 
 
 def _kill(pid: int, why: str) -> dict[str, object]:
@@ -168,12 +184,3 @@ def _proportional(process: Path) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:")), 0)
-
-
-def wait_for_ready(descriptor: int, seconds: float) -> bool:
-    """Whether a zygote has said within `seconds` that it is ready; the grader's side."""
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        if select.select([descriptor], [], [], left)[0]:
-            return os.read(descriptor, 16) == b"ready"
-    return False

@@ -43,9 +43,10 @@ class Outputs:
             if isinstance(picture, str) and len(picture) <= MAX_IMAGE:
                 kept[mime] = picture
         kept["text/plain"] = self.text(data.get("text/plain", ""))
-        left_out = [mime for mime in data if mime not in kept][:10]
+        left_out = [str(mime)[:100] for mime in data if mime not in kept][:10]
         if self._room():
-            self.items.append({"output_type": kind, "data": kept, "left_out": [str(mime)[:100] for mime in left_out]})
+            # named, so that whoever shows the outputs can say what they had besides
+            self.items.append({"output_type": kind, "data": dict.fromkeys(left_out, "") | kept, "metadata": {}})
 
     def error(self, name: str, value: str, traceback: list[str]) -> None:
         """An exception that nothing caught."""
