@@ -11,13 +11,14 @@ STUB = "# YOUR CODE HERE\nraise NotImplementedError('Write your answer here.')"
 
 def configure(c, root: str | Path) -> None:
     """Fill nbgrader's configuration object `c` for the course folder `root`."""
-    from nbconvert.preprocessors import ClearMetadataPreprocessor
+    from nbconvert.preprocessors import ClearMetadataPreprocessor, CSSHTMLHeaderPreprocessor
     from nbgrader.preprocessors import (
         AssignLatePenalties,
         CheckCellMetadata,
         ClearOutput,
         DeduplicateIds,
         Execute,
+        GetGrades,
         IgnorePattern,
         LimitOutput,
         OverwriteCells,
@@ -26,7 +27,9 @@ def configure(c, root: str | Path) -> None:
     )
 
     from autograder.course import put_environment_on_path
+    from autograder.grading.pages import PlaceMathJax, template_config
     from autograder.grading.restore import QuietTests, RestoreCells
+    from autograder.grading.sanitise_plain import SanitiseOutputs
 
     put_environment_on_path()
     root = Path(root).resolve()
@@ -60,8 +63,15 @@ def configure(c, root: str | Path) -> None:
         LimitOutput,
         SaveAutoGrades,
         AssignLatePenalties,
+        # what people look at afterwards is harmless; scores were read before it
+        SanitiseOutputs,
         CheckCellMetadata,
     ]
+    c.SanitiseOutputs.release = str(root / "release")
+    # Pages load nothing from outside: formulas are set by a MathJax that is on this machine.
+    c.HTMLExporter.update(template_config().HTMLExporter)
+    c.GenerateFeedback.preprocessors = [GetGrades, CSSHTMLHeaderPreprocessor, PlaceMathJax]
+    c.PlaceMathJax.feedback = str(root / "feedback")
 
 
 FILE = '''"""nbgrader's configuration of this course. Yours to edit: it is written once and then left alone."""

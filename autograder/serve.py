@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from autograder.course import Course, CourseError, put_environment_on_path
+from autograder.grading.pages import mathjax_folder
 
 
 def serve(course: Course, port: int, browser: bool = True) -> int:
@@ -24,6 +25,8 @@ def serve(course: Course, port: int, browser: bool = True) -> int:
     # nbgrader reads the course's nbgrader_config.py from the folder that Jupyter runs in.
     command = [str(Path(sys.executable).parent / "jupyter"), "lab", f"--port={port}", "--port-retries=0"]
     command += [f"--ServerApp.root_dir={course.root}", f"--LabApp.default_url={'/formgrader' if browser else '/lab'}"]
+    if mathjax := mathjax_folder():  # formgrader's pages load it from the server's own static files
+        command.append(f"--ServerApp.extra_static_paths={[str(mathjax)]}")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     if not browser:

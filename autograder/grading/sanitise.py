@@ -7,15 +7,14 @@ from collections.abc import Collection
 from typing import Any
 
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from autograder.grading import sanitise_text as texts
-from autograder.grading.restore import RESULT, grade_id
+from autograder.grading.restore import grade_id
+from autograder.grading.sanitise_checks import result_output
 from autograder.grading.sanitise_images import FORMATS, NotAPicture, clean_image
 from autograder.grading.sanitise_markdown import TOO_MUCH, as_typed, clean_markdown
 from autograder.grading.sanitise_outputs import Budget, clean_count, clean_outputs
-from autograder.result import as_html
-from autograder.verdict import CaseResult, Verdict
 
 __all__ = ["Budget", "clean_code", "clean_markdown", "clean_notebook", "clean_outputs", "result_output"]
 
@@ -32,6 +31,7 @@ LANGUAGE = {"language_info": {"name": "python"}}
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 # Places on nbgrader's pages that a heading must not take.
 PLACES = {"top", "toc", "notebook", "notebook-container", "statusmessage"}
+PLACES_OF_A_CELL = ("{}", "comment-{}", "{}-comment", "{}_extra_credit")
 
 
 def clean_code(source: str) -> str:
@@ -63,7 +63,7 @@ def clean_notebook(
     budget = budget or Budget()
     given = frozenset(given)
     reserved = PLACES | {
-        f"{start}{name}" for cell in nb.cells if (name := known_name(cell)) for start in ("", "comment-")
+        place.format(name) for cell in nb.cells if (name := known_name(cell)) for place in PLACES_OF_A_CELL
     }
     cells = []
     for index, cell in enumerate(nb.cells):
@@ -150,31 +150,3 @@ def clean_attachments(attachments: object, source: str, budget: Budget) -> dict[
             budget.pixels -= pixels
             break
     return kept
-
-
-def result_output(verdict: Verdict, heading: str = "", execution_count: int | None = None) -> NotebookNode:
-    """The output of a test cell for a verdict: the points as a plain float, the grader's table, and its record.
-
-    `heading` is the line above the table that says which run this is of. Words of the student's in the verdict
-    (messages, what was printed) are made harmless.
-    """
-    clean = clean_verdict(verdict)
-    data = {"text/plain": repr(float(clean.points)), "text/html": as_html(clean, heading), RESULT: clean.as_dict()}
-    return new_output("execute_result", data=data, execution_count=execution_count)
-
-
-def clean_verdict(verdict: Verdict) -> Verdict:
-    """The same verdict with printable text, each at most some lines long."""
-
-    def line(text: object, most: int = 2000) -> str:
-        return texts.cut(texts.printable(texts.as_text(text)), most)
-
-    cases = tuple(
-        CaseResult(line(c.title), c.points, c.max_points, line(c.status, 40), line(c.message), line(c.cause))
-        for c in verdict.cases
-    )
-    mistake = line(verdict.mistake, 200) if verdict.mistake else None
-    return Verdict(
-        line(verdict.exercise, 200), verdict.points, verdict.max_points, cases, mistake, line(verdict.advice),
-        line(verdict.printed, 20_000),
-    )  # fmt: skip
