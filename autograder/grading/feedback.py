@@ -1,19 +1,22 @@
-"""Feedback pages for students: nbgrader's own, and an index of them."""
+"""Feedback pages for students: nbgrader's own, made by warm processes side by side, and an index of them."""
 
 from __future__ import annotations
 
 import hashlib
 import html
 import json
-import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+from nbgrader.converters import GenerateFeedback
+
 from autograder.course import Course, put_environment_on_path
+from autograder.grading import folder
+from autograder.grading.feedback_pages import STAMP, Task, make_pages
+from autograder.grading.grades import Grades, read_grades
 from autograder.grading.report import Row
 from autograder.grading.state import GRADED
-
-STAMP = ".made-from.json"
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -34,31 +37,45 @@ td.number {{ text-align: right; font-variant-numeric: tabular-nums }}
 
 
 def feedback(
-    course: Course, assignment: str, rows: list[Row], force: bool = False, tick: Callable[[str], None] = lambda _: None
+    course: Course,
+    assignment: str,
+    rows: list[Row],
+    force: bool = False,
+    tick: Callable[[str], None] = lambda _: None,
+    workers: int | None = None,
 ) -> dict[str, str]:
     """Make the feedback page of every graded student and an index; returns the students it failed for, and why.
 
     Pages whose notebook, grades and comments are as they were are left alone unless `force`.
     """
     put_environment_on_path()
-    failed = {}
+    folder.heal(course.root / "feedback", assignment)
+    grades = read_grades(course, assignment)
+    rules = folder.Rules.of(GenerateFeedback(coursedir=course.coursedir(), config=course.config()), assignment)
+    tasks, failed = [], {}
     for row in rows:
         if row.status != GRADED:
             continue
-        made_from = fingerprint(course, assignment, row.student)
+        try:
+            made_from = fingerprint(course, grades[row.student])
+        except (OSError, KeyError) as error:
+            failed[row.student] = f"its notebook or its grades are not there: {error}"
+            tick(f"{row.student}  failed: {failed[row.student]}")
+            continue
         stamp = course.feedback(row.student, assignment) / STAMP
         if not force and stamp.is_file() and stamp.read_text() == made_from:
             tick(f"{row.student}  unchanged")
-            continue
-        problem = make_page(course, assignment, row.student)
-        if problem:
-            failed[row.student] = problem
         else:
-            stamp.write_text(made_from)
-        tick(row.student + (f"  failed: {problem}" if problem else ""))
+            tasks.append(Task(course, grades[row.student], rules, made_from))
+    for student, problem in make_pages(course, tasks, workers or os.cpu_count() or 1):
+        if problem:
+            failed[student] = problem
+        tick(student + (f"  failed: {problem}" if problem else ""))
     index = index_path(course, assignment)
     index.parent.mkdir(parents=True, exist_ok=True)
-    index.write_text(index_page(assignment, rows))
+    draft = index.with_suffix(".new")
+    draft.write_text(index_page(assignment, rows))
+    draft.replace(index)
     return failed
 
 
@@ -66,39 +83,13 @@ def index_path(course: Course, assignment: str) -> Path:
     return course.root / "feedback" / f"{assignment}.html"
 
 
-def make_page(course: Course, assignment: str, student: str) -> str:
-    """nbgrader's generate_feedback for one student; returns why it failed, or ""."""
-    from nbgrader.converters import GenerateFeedback
-    from nbgrader.utils import capture_log
-
-    folder = course.coursedir(assignment_id=assignment, student_id=student)
-    converter = GenerateFeedback(coursedir=folder, config=course.config(), force=True)
-    converter.log.setLevel(logging.WARNING)
-    result = capture_log(converter)
-    if result["success"]:
-        return ""
-    lines = (result.get("log") or result["error"]).strip().splitlines()
-    return lines[-1] if lines else "nbgrader gave no reason"
-
-
-def fingerprint(course: Course, assignment: str, student: str) -> str:
-    """What a feedback page is made from: the autograded notebook, and the grades and comments by hand."""
-    notebook = course.autograded(student, assignment) / f"{assignment}.ipynb"
-    with course.gradebook() as gradebook:
-        submission = gradebook.find_submission(assignment, student)
-        by_hand = [
-            [grade.name, grade.score, grade.max_score]
-            for part in submission.notebooks
-            for grade in sorted(part.grades, key=lambda g: g.name)
-        ]
-        comments = [
-            [comment.name, comment.comment]
-            for part in submission.notebooks
-            for comment in sorted(part.comments, key=lambda c: c.name)
-        ]
-        penalty = submission.late_submission_penalty
-    digest = hashlib.sha256(notebook.read_bytes()).hexdigest()
-    return json.dumps({"notebook": digest, "grades": by_hand, "comments": comments, "penalty": penalty})
+def fingerprint(course: Course, grades: Grades) -> str:
+    """What a feedback page is made from: the autograded folder, and the grades and comments by hand."""
+    graded = course.autograded(grades.student, grades.assignment)
+    digest = hashlib.sha256((graded / f"{grades.assignment}.ipynb").read_bytes()).hexdigest()
+    points = [[name, *both] for name, both in sorted(grades.points.items())]
+    comments = sorted(grades.comments.items())
+    return json.dumps({"notebook": digest, "grades": points, "comments": comments, "penalty": grades.penalty})
 
 
 def index_page(assignment: str, rows: list[Row]) -> str:

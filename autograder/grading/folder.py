@@ -1,4 +1,4 @@
-"""The autograded folder of a submission: made beside its place, then put there as a whole."""
+"""A submission's folder in autograded/ or feedback/: made beside its place, then put there as a whole."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nbgrader.converters import Autograde
+from nbgrader.converters.base import BaseConverter
 
-from autograder.course import Course, CourseError
+from autograder.course import CourseError
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class Rules:
     a student's; larger files than `most_bytes` are not copied.
     """
 
-    master: Path
+    master: Path | None
     root: Path
     ignore: tuple[str, ...]
     keep: frozenset[str]
@@ -37,14 +38,16 @@ class Rules:
     most_bytes: int
 
     @classmethod
-    def of(cls, converter: Autograde, assignment: str) -> Rules:
-        """The rules by which nbgrader's Autograde, as it is configured, would go."""
+    def of(cls, converter: BaseConverter, assignment: str) -> Rules:
+        """The rules by which nbgrader's Autograde or GenerateFeedback, as it is configured, would go."""
         course = converter.coursedir
+        grading = isinstance(converter, Autograde)
+        kept = converter.exclude_overwriting.get(assignment, []) if grading else []
         return cls(
-            master=Path(course.format_path(course.source_directory, ".", assignment)),
-            root=Path(course.format_path(course.autograded_directory, ".", ".")),
+            master=Path(course.format_path(course.source_directory, ".", assignment)) if grading else None,
+            root=Path(course.format_path(converter._output_directory, ".", ".")),
             ignore=tuple(course.ignore),
-            keep=frozenset(os.path.normpath(name) for name in converter.exclude_overwriting.get(assignment, [])),
+            keep=frozenset(os.path.normpath(name) for name in kept),
             mode=int(str(converter.permissions), 8),
             shared=course.groupshared,
             most_bytes=course.max_file_size * 1000,
@@ -61,8 +64,8 @@ def old_of(target: Path) -> Path:
     return target.with_name(f".{target.name}.old")
 
 
-def make(target: Path, notebook: tuple[str, bytes], submitted: Path, rules: Rules) -> None:
-    """Write the draft of `target`: the notebook and, as nbgrader has it, the submission's other files.
+def make(target: Path, made: dict[str, bytes], others: Path, rules: Rules) -> None:
+    """Write the draft of `target`: the files that were made and, as nbgrader has it, other files of the submission.
 
     A file of the assignment's own source replaces the student's of the same name. Links and devices are never
     followed or copied. When this returns, all of it is on the disk.
@@ -75,9 +78,12 @@ def make(target: Path, notebook: tuple[str, bytes], submitted: Path, rules: Rule
         target.parent.mkdir(parents=True, exist_ok=True)
         remove(draft)
         draft.mkdir(mode=0o755)
-        (draft / notebook[0]).write_bytes(notebook[1])
-        kept = [draft / notebook[0]]
-        for source, exempt in ((rules.master, rules.keep), (submitted, frozenset())):
+        for name, content in made.items():
+            (draft / name).write_bytes(content)
+        kept = [draft / name for name in made]
+        for source, exempt in ((rules.master, rules.keep), (others, frozenset())):
+            if source is None:
+                continue
             for path in regular_files(source, rules):
                 place = draft / path.relative_to(source)
                 if str(path.relative_to(source)) not in exempt and copy(path, place):
@@ -121,20 +127,20 @@ def discard(target: Path) -> None:
         target.parent.rmdir()
 
 
-def heal(course: Course, assignment: str) -> None:
-    """Put right what a killed run left between its steps.
+def heal(step: Path, assignment: str) -> None:
+    """Put right what a killed run left between its steps in `step`, the course's autograded/ or feedback/.
 
-    Where the place is empty and both folders wait, the gradebook has the new grades: the draft goes in. Where a
-    draft waits alone, nobody knows whether they got there: it is removed, and the submission is to be written again.
+    Where the place is empty and both folders wait, all that goes before the renaming is done: the draft goes in. Where
+    a draft waits alone, nobody knows whether it is: it is removed, and the submission has to be written again.
     """
-    for old in course.root.glob(f"autograded/*/.{assignment}.old"):
-        target = course.autograded(old.parent.name, assignment)
+    for old in step.glob(f"*/.{assignment}.old"):
+        target = old.with_name(assignment)
         if not target.exists():
             (draft_of(target) if draft_of(target).exists() else old).rename(target)
             sync([target.parent])
         remove(old)
-    for draft in course.root.glob(f"autograded/*/.{assignment}.new"):
-        discard(course.autograded(draft.parent.name, assignment))
+    for draft in step.glob(f"*/.{assignment}.new"):
+        discard(draft.with_name(assignment))
 
 
 def regular_files(folder: Path, rules: Rules) -> Iterator[Path]:

@@ -54,7 +54,7 @@ class Writer:
                     f"The gradebook does not know '{self.assignment}'. "
                     f"Make it with `autograder release {self.assignment}`."
                 )
-            folder.heal(self.course, self.assignment)
+            folder.heal(self.course.root / "autograded", self.assignment)
             self.open = stack.pop_all()
         return self
 
@@ -79,7 +79,7 @@ class Writer:
         target = self.course.autograded(student, self.assignment)
         text = nbformat.v4.writes(notebook) + "\n"
         content = text.encode("utf-8", "backslashreplace")
-        folder.make(target, (f"{self.assignment}.ipynb", content), work.handed_in, self.rules)
+        folder.make(target, {f"{self.assignment}.ipynb": content}, work.handed_in, self.rules)
         try:
             self._commit(work)
         except BaseException:

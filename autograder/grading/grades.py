@@ -1,0 +1,75 @@
+"""What the gradebook says of each submission, read for a whole class in a few queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nbgrader.api import (
+    Assignment,
+    BaseCell,
+    Comment,
+    Grade,
+    GradeCell,
+    Notebook,
+    Student,
+    SubmittedAssignment,
+    SubmittedNotebook,
+    TaskCell,
+)
+from sqlalchemy import select
+
+from autograder.course import Course
+
+
+@dataclass(frozen=True)
+class Grades:
+    """The grades of one submitted notebook: points and maximum, and comments, by grade_id; the penalty for being late.
+
+    They are what nbgrader's pages show: a person's points and words come before the machine's.
+    """
+
+    student: str
+    assignment: str
+    points: dict[str, tuple[float, float]] = field(default_factory=dict)
+    comments: dict[str, str | None] = field(default_factory=dict)
+    max_score: float = 0.0
+    penalty: float | None = None
+
+    @property
+    def score(self) -> float:
+        """All points together, before the penalty."""
+        return sum(points for points, _ in self.points.values())
+
+
+def read_grades(course: Course, assignment: str) -> dict[str, Grades]:
+    """The grades of everybody whose work on the assignment is in the gradebook, by student."""
+    with course.gradebook() as gradebook:
+        ask = gradebook.db.execute
+        maximum = dict(ask(select(GradeCell.id, GradeCell.max_score)).all())
+        maximum |= dict(ask(select(TaskCell.id, TaskCell.max_score)).all())
+        of_assignment = (Assignment.name == assignment, Notebook.name == assignment)
+        cells = ask(select(BaseCell.id).join(Notebook).join(Assignment).where(*of_assignment)).scalars()
+        total = sum(maximum.get(cell) or 0.0 for cell in cells)
+        found = ask(
+            select(SubmittedNotebook.id, Student.id, SubmittedNotebook.late_submission_penalty)
+            .join(SubmittedAssignment, SubmittedAssignment.id == SubmittedNotebook.assignment_id)
+            .join(Student, Student.id == SubmittedAssignment.student_id)
+            .join(Notebook, Notebook.id == SubmittedNotebook.notebook_id)
+            .join(Assignment, Assignment.id == Notebook.assignment_id)
+            .where(*of_assignment)
+        )
+        grades = {row: Grades(who, assignment, max_score=total, penalty=penalty) for row, who, penalty in found}
+        for kind, value in ((Grade, Grade.score), (Comment, Comment.comment)):
+            rows = ask(
+                select(kind.notebook_id, kind.cell_id, BaseCell.name, value)
+                .join(BaseCell, BaseCell.id == kind.cell_id)
+                .join(Notebook, Notebook.id == BaseCell.notebook_id)
+                .join(Assignment, Assignment.id == Notebook.assignment_id)
+                .where(*of_assignment)
+            )
+            for row, cell, name, held in rows:
+                if kind is Grade:
+                    grades[row].points[name] = (float(held), float(maximum.get(cell) or 0.0))
+                else:
+                    grades[row].comments[name] = held
+    return {entry.student: entry for entry in grades.values()}
