@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,9 @@ from watching import chromium_path, settle, watched
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOST = REPOSITORY / "book" / "_ext" / "assets" / "afm-host.js"
+LOAD = """async (source) => {
+  window.w = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+}"""
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +62,30 @@ def browser() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def script(browser: Browser) -> Iterator[Callable]:
+    """Loads a widget's script: ``script(Widget)(expression, given)`` is JavaScript in which ``w`` holds its exports."""
+    with watched(browser) as (context, _):
+
+        def loaded(widget: type) -> Callable:
+            page = context.new_page()
+            page.evaluate(LOAD, str(widget._esm))
+            return lambda expression, given=None: page.evaluate(f"(given) => {expression}", given)
+
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def load(script: Callable) -> Callable:
+    """Loads a widget's script: ``load(Widget)(name, *given)`` calls one of its exported functions."""
+
+    def loaded(widget: type) -> Callable:
+        evaluate = script(widget)
+        return lambda name, *given: evaluate(f"w.{name}(...given)", list(given))
+
+    return loaded
 
 
 @pytest.fixture

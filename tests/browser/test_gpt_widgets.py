@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page
-from watching import watched
+from playwright.sync_api import Page
 
 from course_lib.fused_block import causal_mask
 from course_lib.generation import next_token_probs
 from course_lib.widgets import CacheSteps, NextToken
 
 pytestmark = pytest.mark.browser
-LOAD = """async (source) => {
-  window.widget = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
-}"""
 WORDS = ["a", "time", "night", "the", "wren"]
 LOGITS = torch.tensor([[2.0, 1.0, 0.5, 0.5, -1.0], [0.0, 3.0, 0.7, -2.0, 0.7]], dtype=torch.float64)
 SHOWN = 6e-4
 
 
-@pytest.fixture
-def call(browser: Browser):
-    """Loads a widget's script and calls one of its exported functions."""
-    with watched(browser) as (context, _):
-        page = context.new_page()
-
-        def called(widget: type, name: str, *given: object) -> object:
-            page.evaluate(LOAD, str(widget._esm))
-            return page.evaluate("([name, given]) => window.widget[name](...given)", [name, list(given)])
-
-        yield called
-
-
 @pytest.mark.parametrize("logits", [[0.3, -1.2, 2.5, 0.1, 0.1], [1.0, 1.0, 0.0, 1.0], [1000.0, -1000.0, 999.0], [5.0]])
-def test_next_token_probs_are_the_librarys(call, logits: list[float]) -> None:
+def test_next_token_probs_are_the_librarys(load: Callable, logits: list[float]) -> None:
+    call = load(NextToken)
     z = torch.tensor(logits, dtype=torch.float64)
     for temperature in (0, 1e-3, 0.7, 1, 3):
         for top_k in (1, 2, 3, len(logits), 99):
             for top_p in (0.05, 0.3, 0.61, 0.99, 1):
-                got = call(NextToken, "nextTokenProbs", logits, temperature, top_k, top_p)
+                got = call("nextTokenProbs", logits, temperature, top_k, top_p)
                 wanted = next_token_probs(z, temperature, top_k, top_p)
                 torch.testing.assert_close(torch.tensor(got, dtype=torch.float64), wanted)
 
@@ -111,7 +96,8 @@ def test_next_token_refuses_what_does_not_fit() -> None:
 
 
 @pytest.mark.parametrize("prompt", [1, 3])
-def test_costs_are_those_of_the_masks(call, prompt: int) -> None:
+def test_costs_are_those_of_the_masks(load: Callable, prompt: int) -> None:
+    call = load(CacheSteps)
     tokens = {True: 0, False: 0}
     scores = {True: 0, False: 0}
     for step in range(5):
@@ -120,10 +106,10 @@ def test_costs_are_those_of_the_masks(call, prompt: int) -> None:
         for cached, (asked, past) in {True: (new, seen - new), False: (seen, 0)}.items():
             tokens[cached] += asked
             scores[cached] += int(causal_mask(asked, past).sum())
-            assert call(CacheSteps, "costOf", prompt, step, cached) == {
+            assert call("costOf", prompt, step, cached) == {
                 "tokens": asked, "scores": int(causal_mask(asked, past).sum()),
             }  # fmt: skip
-            got = call(CacheSteps, "costSoFar", prompt, step, cached)
+            got = call("costSoFar", prompt, step, cached)
             assert got == {"tokens": tokens[cached], "scores": scores[cached]}
 
 

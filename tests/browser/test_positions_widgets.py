@@ -7,29 +7,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 from torch.testing import assert_close
-from watching import watched
 
 from course_lib.positions import alibi_bias, alibi_slopes, rope
 from course_lib.widgets import AlibiHeads, RotaryDistance
 
 pytestmark = pytest.mark.browser
-LOAD = """async (source) => {
-  window.widget = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
-}"""
-
-
-@pytest.fixture(scope="module")
-def load(browser: Browser):
-    with watched(browser) as (context, _):
-
-        def loaded(widget: type) -> Callable:
-            page = context.new_page()
-            page.evaluate(LOAD, str(widget._esm))
-            return lambda name, *given: page.evaluate("([f, given]) => window.widget[f](...given)", [name, list(given)])
-
-        yield loaded
 
 
 def doubles(values: object) -> torch.Tensor:

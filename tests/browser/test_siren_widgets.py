@@ -6,33 +6,14 @@ import re
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 from torch.testing import assert_close
-from watching import watched
 
 from course_lib.siren import Siren, coordinate_grid, siren_bound
 from course_lib.widgets import FieldZoom, RandomSiren
 
 pytestmark = pytest.mark.browser
-LOAD = """async (source) => {
-  window.widget = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
-}"""
 DRAWN = "{seed: %d, width: %d, depth: %d, omega: %r}"
-
-
-@pytest.fixture(scope="module")
-def script(browser: Browser):
-    """A function that loads a widget's script and returns an evaluator, in which the script's exports are `w`."""
-    with watched(browser) as (context, _):
-
-        def loaded(widget: type):
-            page = context.new_page()
-            page.evaluate(LOAD, str(widget._esm))
-            return lambda expression, given=None: page.evaluate(
-                f"(given) => {{const w = widget; return {expression}}}", given
-            )
-
-        yield loaded
 
 
 def doubles(values: object) -> torch.Tensor:

@@ -6,34 +6,15 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 from torch.testing import assert_close
-from watching import watched
 
 from course_lib.attention import gram_attention
 from course_lib.tokens import BPETokenizer, conv_mixing_matrix, patchify, pyramid_mixing_matrix, train_bpe
 from course_lib.widgets import BPEMerges, MixingMatrix, PatchTokens
 
 pytestmark = pytest.mark.browser
-LOAD = """async (source) => {
-  window.widget = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
-}"""
 TEXTS = ["aaabdaaabac", "aaaa", "Grüße, 世界 🐦🐦🐦", "", "x", "the bird in the third birch heard the other birds"]
-
-
-@pytest.fixture(scope="module")
-def load(browser: Browser):
-    """A function that loads a widget's script and returns a caller of its exported functions."""
-    with watched(browser) as (context, _):
-
-        def loaded(widget: type) -> Callable:
-            page = context.new_page()
-            page.evaluate(LOAD, str(widget._esm))
-            return lambda name, *given: page.evaluate(
-                "([name, given]) => window.widget[name](...given)", [name, list(given)]
-            )
-
-        yield loaded
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 import torch
-from playwright.sync_api import Browser
-from watching import watched
 
 from course_lib.vit import attention_rollout, mask_from_attention
 from course_lib.widgets import PatchAttention, RolloutMask
@@ -62,22 +61,14 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         PatchAttention(IMAGES, ATTENTION[..., :9, :9], ["one", "two"])
 
 
-LOAD = """async ([source, name, given]) => {
-  const script = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
-  return script[name](...given);
-}"""
-
-
 @pytest.mark.parametrize("keep", [0.05, 0.3, 0.5, 0.75, 1.0])
-def test_exported_functions_agree_with_the_library(browser: Browser, keep: float) -> None:
+def test_exported_functions_agree_with_the_library(load: Callable, keep: float) -> None:
+    call = load(RolloutMask)
     # equal masses, a sum that is exactly enough, and nothing at all
     maps = [[0.25, 0.25, 0.25, 0.25], [0.1, 0.2, 0.3, 0.4], [0.5, 0.0, 0.5, 0.0], [0.0] * 4, [3.0, 9.0, 1.0, 7.0]]
-    with watched(browser) as (context, _):
-        page = context.new_page()
-        for masses in maps:
-            got = page.evaluate(LOAD, [str(RolloutMask._esm), "maskOf", [masses, keep]])
-            expected = mask_from_attention(torch.tensor(masses, dtype=torch.float64).view(2, 2), keep)
-            assert got == expected.flatten().tolist()
-        blocks = ATTENTION[:, 0].double()
-        got = page.evaluate(LOAD, [str(RolloutMask._esm), "rollout", [blocks.tolist()]])
-        torch.testing.assert_close(torch.tensor(got, dtype=torch.float64), attention_rollout(list(blocks[:, None]))[0])
+    for masses in maps:
+        expected = mask_from_attention(torch.tensor(masses, dtype=torch.float64).view(2, 2), keep)
+        assert call("maskOf", masses, keep) == expected.flatten().tolist()
+    blocks = ATTENTION[:, 0].double()
+    got = torch.tensor(call("rollout", blocks.tolist()), dtype=torch.float64)
+    torch.testing.assert_close(got, attention_rollout(list(blocks[:, None]))[0])

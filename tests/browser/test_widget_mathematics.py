@@ -6,33 +6,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from playwright.sync_api import Browser
 from spelling import spelled
 from torch.testing import assert_close
-from watching import watched
 
 from course_lib.attention import attend, gram_attention
 from course_lib.widgets import AttentionPlane, GramClusters, MaskedAttentionMap
 
 pytestmark = pytest.mark.browser
-LOAD = """async (source) => {
-  window.widget = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
-}"""
-
-
-@pytest.fixture(scope="module")
-def load(browser: Browser):
-    """A function that loads a widget's script and returns a caller of its exported functions."""
-    with watched(browser) as (context, _):
-
-        def loaded(widget: type) -> Callable:
-            page = context.new_page()
-            page.evaluate(LOAD, str(widget._esm))
-            return lambda name, *given: page.evaluate(
-                "([name, given]) => window.widget[name](...given)", [name, list(given)]
-            )
-
-        yield loaded
 
 
 def tensor(values: object) -> torch.Tensor:
