@@ -62,6 +62,11 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("assignment")
     sub.add_argument("--student", action="append", default=[], metavar="ID", help="only this one; may be repeated")
     sub.add_argument("--force", action="store_true", help="also what is graded and unchanged")
+    sub.add_argument("--only", metavar="EXERCISE", help="grade this exercise anew for everybody, and nothing else")
+    sub.add_argument(
+        "--isolation", metavar="TIER",
+        help="how student code is kept apart (default: the best that `autograder doctor` finds; none: as nbgrader)",
+    )  # fmt: skip
     sub.add_argument("--workers", type=positive, metavar="N", help="processes at a time (default: one a core)")
     sub.add_argument("--cell-timeout", type=positive, metavar="SECONDS", help="the most that one cell may take")
 
@@ -149,36 +154,36 @@ def collect(course: Course, arguments: argparse.Namespace) -> int:
 def grade(course: Course, arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from autograder.grading.grade import grade
+    from autograder.grading.grade import configured_limits, grade
     from autograder.grading.report import read_class
     from autograder.grading.table import as_text
+    from autograder.live import Screen
 
+    asked = {}
     if arguments.cell_timeout:
         course = replace(course, extra={"Execute": {"timeout": arguments.cell_timeout}})
-    bars: list[Progress] = []
-
-    def start(total: int) -> None:
-        print("Student code runs here without isolation (tier: none), as in plain nbgrader.", file=sys.stderr)
-        bars.append(Progress(total, "submissions graded"))
-
-    outcome = grade(
-        course, arguments.assignment, arguments.student, force=arguments.force, workers=arguments.workers,
-        start=start, tick=lambda text: bars[0].step(text),
-    )  # fmt: skip
-    for bar in bars:
-        bar.close()
+        asked["cell_seconds"] = float(arguments.cell_timeout)
+    screen = Screen()
+    try:
+        summary = grade(
+            course, arguments.assignment, arguments.student, isolation=arguments.isolation, only=arguments.only,
+            force=arguments.force, workers=arguments.workers, watcher=screen.watcher,
+            limits=configured_limits(course, arguments.assignment, **asked),
+        )  # fmt: skip
+    finally:
+        screen.close()
     print(as_text(read_class(course, arguments.assignment)))
     print(
-        f"This run: {outcome.graded} graded in {clock(outcome.seconds)}, {outcome.unchanged} unchanged, "
-        f"{outcome.aside} for a person."
+        f"This run: {summary.graded} graded in {clock(summary.seconds)}, {summary.unchanged} unchanged, "
+        f"{summary.aside} for a person. Isolation: {summary.isolation}."
     )
     return 0
 
 
 def feedback(course: Course, arguments: argparse.Namespace) -> int:
     from autograder.grading.feedback import feedback, index_path
+    from autograder.grading.journal import GRADED
     from autograder.grading.report import read_class
-    from autograder.grading.state import GRADED
 
     rows = read_class(course, arguments.assignment)
     bar = Progress(sum(row.status == GRADED for row in rows), "pages", every=10)

@@ -7,8 +7,8 @@ import io
 from pathlib import Path
 
 from autograder.course import CourseError
+from autograder.grading.journal import GRADED
 from autograder.grading.report import Row
-from autograder.grading.state import GRADED
 
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 

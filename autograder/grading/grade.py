@@ -1,35 +1,107 @@
-"""Grade a class: check what was handed in, run it through nbgrader, and remember what came of it."""
+"""Grade a class: find out what is new, run it in isolation, write what came of it, and remember all of it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-import platform
 import secrets
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nbformat
 
 from autograder.course import Course, CourseError
-from autograder.grading import state as states
+from autograder.grading import isolated, plain, state
+from autograder.grading.backup import back_up
 from autograder.grading.collect import kept_aside
-from autograder.grading.prepare import Unreadable, inspect
-from autograder.grading.restore import trusted_cells
-from autograder.grading.run import run
-from autograder.grading.state import ASIDE, GRADED, Entry
-
-SUBMISSION_LIMIT = 900.0
-ISOLATION = "none"
+from autograder.grading.journal import ASIDE, GRADED, Entry, Journal
+from autograder.grading.lock import grading_lock
+from autograder.grading.trusted import TrustedCell, trusted_cells
+from autograder.grading.worker import Job, Outcome, questions
+from autograder.grading.write import Locked, Writer
+from autograder.sandbox import tiers
+from autograder.sandbox.host import SandboxError
+from autograder.sandbox.limits import Limits
+from autograder.sandbox.tiers import NONE, Tier
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What one run did: how many were graded, were as before, and need a person."""
+class Summary:
+    """What one run did: how many were graded, were as before, and need a person; and how isolated it was."""
 
     graded: int
     unchanged: int
     aside: int
     seconds: float
+    isolation: str
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who wants to know how a run goes.
+
+    `start` is told the tier and how many submissions there are to run, `tick` each that ends, `look` now and then the
+    busy workers and how many submissions wait.
+    """
+
+    start: Callable[[str, int], None] = lambda tier, total: None
+    tick: Callable[[str], None] = lambda text: None
+    look: Callable[[list[Any], int], None] = lambda members, waiting: None
+
+
+@dataclass
+class Run:
+    """What the steps of one run share."""
+
+    course: Course
+    assignment: str
+    name: str
+    tier: Tier | None
+    limits: Limits
+    trusted: dict[str, TrustedCell]
+    journal: Journal
+    watcher: Watcher
+    todo: dict[str, str | None] = field(default_factory=dict)
+    failed: int = 0
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    @property
+    def isolation(self) -> str:
+        """The name of the tier."""
+        return self.tier.name if self.tier else NONE
+
+    def cells_of(self, exercise: str | None) -> set[str] | None:
+        """The test cells of an exercise, or None if all are meant."""
+        calls = questions(self.trusted)[0]
+        return {name for name, call in calls.items() if call.exercise == exercise} if exercise else None
+
+    def settle(self, outcome: Outcome, writer: Writer | None) -> None:
+        """Write down what came of one submission; with a writer, put its grades into the gradebook first."""
+        student = outcome.student
+        reasons = {name: list(reason) for name, reason in outcome.reasons.items()}
+        entry = replace(self.entries[student], notes=outcome.notes, reasons=reasons)
+        if outcome.problem:
+            # A fault of the grader's own is tried again by the next run; a fault of the work would only repeat.
+            digest = "" if outcome.fault else entry.submission
+            self.journal.graded(student, replace(entry, status=ASIDE, problem=outcome.problem, submission=digest))
+            self.failed += 1
+            self.watcher.tick(f"{student}  for a person: {outcome.problem}")
+            return
+        if writer:
+            self.journal.judged(student, entry, outcome.notebook)
+            try:
+                write(writer, student, outcome.notebook, self.cells_of(self.todo[student]))
+            except Locked as error:
+                self.failed += 1  # it is kept as it is judged, and the next run writes it
+                self.watcher.tick(f"{student}  not written: {error}")
+                return
+        self.journal.graded(student, entry)
+        self.watcher.tick(f"{student}  {outcome.seconds:.1f} s")
 
 
 def grade(
@@ -37,107 +109,178 @@ def grade(
     assignment: str,
     students: Iterable[str] = (),
     *,
+    isolation: str | None = None,
+    only: str | None = None,
     force: bool = False,
     workers: int | None = None,
-    limit: float = SUBMISSION_LIMIT,
-    start: Callable[[int], None] = lambda _: None,
-    tick: Callable[[str], None] = lambda _: None,
-) -> Outcome:
+    limits: Limits | None = None,
+    watcher: Watcher | None = None,
+) -> Summary:
     """Grade what was handed in and is not graded yet, or has changed since; with `force`, all of it.
 
-    `start` is told how many submissions there are to run, `tick` is told each that ends. What a machine cannot
-    grade is marked as being for a person and gets no score.
+    Args:
+        isolation: the tier that student code runs in; by default the best there is. "none" is plain nbgrader.
+        only: an exercise that is graded anew for everybody, whatever else is as it was.
+        limits: what a submission may use; by default what the course's configuration says.
 
-    Raises:
-        CourseError: the assignment is not released, a named student handed in nothing, or nobody has.
+    What a machine cannot grade is marked as being for a person and gets no score. A run that was cut short is taken
+    up where it ended. Raises CourseError if the assignment is not released, a named student handed in nothing, or
+    nobody has; if the tier is not to be had here; or if somebody else grades this assignment at the moment.
     """
     course.require(assignment)
+    watcher = watcher or Watcher()
     began = time.monotonic()
+    tier = choose(isolation)
+    chosen = who(course, assignment, students)
+    limits = limits or configured_limits(course, assignment)
+    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    with ExitStack() as stack:
+        stack.enter_context(grading_lock(course, assignment))
+        with course.gradebook() as gradebook:
+            trusted = trusted_cells(gradebook, assignment, assignment)
+            known = {submission.student.id for submission in gradebook.assignment_submissions(assignment)}
+        journal = stack.enter_context(Journal(course, assignment))
+        run = Run(course, assignment, name, tier, limits, trusted, journal, watcher)
+        if tier:
+            refuse_other_tests(trusted)
+        exercise = find_exercise(only, trusted) if only else None
+        back_up(course, name)
+        writer = stack.enter_context(Writer(course, assignment)) if tier else None
+        if writer:
+            write_left_over(run, writer)
+        unchanged = sort_out(run, chosen, known, exercise, force)
+        if run.todo:
+            watcher.start(run.isolation, len(run.todo))
+            carry_out(run, workers or os.cpu_count() or 1, writer)
+        journal.end()
+    return Summary(len(run.todo) - run.failed, unchanged, run.failed, time.monotonic() - began, run.isolation)
+
+
+def carry_out(run: Run, workers: int, writer: Writer | None) -> None:
+    """Run the submissions, and settle each as it ends."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    seed = run.journal.begin(run.name, secrets.token_hex(16), run.isolation, started)
+    log = run.journal.folder / f"{run.name}.log"
+    try:
+        with contextlib.closing(outcomes(run, seed, workers, log)) as ended:
+            for outcome in ended:
+                run.settle(outcome, writer)
+    except SandboxError as error:
+        raise CourseError(f"{str(error)[0].upper()}{str(error)[1:]}. The log is {log}.") from error
+
+
+def outcomes(run: Run, seed: str, workers: int, log: Path) -> Iterator[Outcome]:
+    """What comes of each submission, in the tier of the run."""
+    if run.tier is None:
+        yield from plain.run(run.course, run.assignment, list(run.todo), run.trusted, seed=seed, workers=workers,
+                             limit=run.limits.submission_seconds, log=log)  # fmt: skip
+        return
+    job = Job(run.course.root, run.assignment, run.trusted, run.limits, run.isolation, None, "")
+    make = run.tier.make
+    yield from isolated.run(job, run.todo, seed=seed, workers=workers, log=log, look=run.watcher.look,
+                            start=lambda: make(run.assignment).begin())  # fmt: skip
+
+
+def choose(isolation: str | None) -> Tier | None:
+    """The tier, None for the one called "none"; CourseError if it is not to be had here."""
+    if isolation == NONE:
+        return None
+    try:
+        tier, why = tiers.choose(isolation)
+    except ValueError as error:
+        raise CourseError(f"{error}.") from error
+    if tier is None:
+        raise CourseError(
+            f"{why} Nothing was graded. `autograder doctor` says what would help; `--isolation none` grades without, "
+            "as plain nbgrader does: student code then runs as you and can read and change what you can."
+        )
+    return tier
+
+
+def configured_limits(course: Course, assignment: str, **asked: float) -> Limits:
+    """What nbgrader_config.py says in `c.Isolation`, its part for this assignment, and what is asked for besides."""
+    options = dict(course.config().get("Isolation", {}))
+    special = options.pop("assignments", {})
+    try:
+        return Limits.of(options | dict(special.get(assignment, {})) | asked)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise CourseError(f"{course.config_file}, c.Isolation: {error}.") from error
+
+
+def who(course: Course, assignment: str, students: Iterable[str]) -> list[str]:
+    """The students to look at, in order; CourseError if there are none or one of them handed in nothing."""
     everyone = {p.parent.name for p in course.root.glob(f"submitted/*/{assignment}")}
-    chosen = sorted(set(students) or everyone)
     if not everyone and not kept_aside(course, assignment):
         raise CourseError(
             f"Nobody has handed in '{assignment}' yet. Bring notebooks in with `autograder collect {assignment} PATH`."
         )
+    chosen = sorted(set(students) or everyone)
     if missing := sorted(set(chosen) - everyone):
         raise CourseError(f"Nothing of '{assignment}' was handed in by: {', '.join(missing)}.")
-    state = states.read_state(course, assignment)
-    version = states.digest_assignment(course, assignment)
-    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    with course.gradebook() as gradebook:
-        trusted = trusted_cells(gradebook, assignment, assignment)
-        known = {submission.student.id for submission in gradebook.assignment_submissions(assignment)}
-    todo: list[str] = []
-    unchanged = unreadable = failed = 0
+    return chosen
+
+
+def refuse_other_tests(trusted: dict[str, TrustedCell]) -> None:
+    """Raise CourseError if a test cell holds anything but a check: it could only be judged beside student code."""
+    others = questions(trusted)[1]
+    if others:
+        raise CourseError(
+            f"The test cell '{others[0]}' is not one line check(\"room.exercise\", name): what it finds could be "
+            "forged by the code it tests. Write it as a check, or grade with --isolation none."
+        )
+
+
+def find_exercise(only: str, trusted: dict[str, TrustedCell]) -> str:
+    """The full name of the exercise `only`, named with or without its room; CourseError if there is none."""
+    known = [call.exercise for call in questions(trusted)[0].values()]
+    found = [name for name in known if only in (name, name.partition(".")[2])]
+    if not found:
+        raise CourseError(f"No exercise of this assignment is called '{only}'. There are: {', '.join(known)}.")
+    return found[0]
+
+
+def write_left_over(run: Run, writer: Writer) -> None:
+    """Write what a run before had judged when it was cut short."""
+    for student, entry, notebook in run.journal.left_over():
+        if entry.submission == state.digest_submission(run.course, student, run.assignment):
+            write(writer, student, notebook, None)
+            run.journal.graded(student, entry)
+
+
+def write(writer: Writer, student: str, notebook: str, only: set[str] | None) -> None:
+    writer.write(student, nbformat.reads(notebook, as_version=4), only=only)
+
+
+def sort_out(run: Run, chosen: list[str], known: set[str], only: str | None, force: bool) -> int:
+    """Note what is to be done, of some only the exercise `only`; returns how many are as they were."""
+    version = state.digest_assignment(run.course, run.assignment)
+    unchanged = 0
     for student in chosen:
-        entry = Entry(GRADED, states.digest_submission(course, student, assignment), version, name)
-        if not force and is_done(course, assignment, student, state.get(student), entry, student in known):
+        before = run.journal.entries.get(student)
+        entry = run.entries[student] = Entry(
+            GRADED, state.digest_submission(run.course, student, run.assignment), version, run.name,
+            state.digest_environment(), run.isolation,
+        )  # fmt: skip
+        same_work = before is not None and before.submission == entry.submission
+        graded = same_work and before.status == GRADED and is_there(run, student, known)
+        if only and graded:
+            run.todo[student] = only
+            continue
+        done = graded or (same_work and before.status == ASIDE)
+        if not force and done and is_as_good(before, entry):
             unchanged += 1
             continue
-        try:
-            notes = inspect(course.submitted(student, assignment), assignment, trusted)
-        except Unreadable as error:
-            state[student] = replace(entry, status=ASIDE, problem=str(error))
-            unreadable += 1
-            continue
-        state[student] = replace(entry, notes=notes)
-        todo.append(student)
-    # Until a submission is graded nothing says that it is: an interrupted run is taken up by the next one.
-    entries = {student: state.pop(student) for student in todo}
-    states.write_state(course, assignment, state)
-    if todo:
-        failed = run_all(course, assignment, todo, entries, state, workers, limit, start, tick, name)
-    return Outcome(len(todo) - failed, unchanged, unreadable + failed, time.monotonic() - began)
+        run.todo[student] = None
+    return unchanged
 
 
-def run_all(
-    course: Course,
-    assignment: str,
-    todo: list[str],
-    entries: dict[str, Entry],
-    state: dict[str, Entry],
-    workers: int | None,
-    limit: float,
-    start: Callable[[int], None],
-    tick: Callable[[str], None],
-    name: str,
-) -> int:
-    """Run the submissions, writing down each as it ends; returns how many of them need a person."""
-    seed = secrets.token_hex(16)
-    record = {
-        "assignment": assignment, "started": datetime.now(UTC).isoformat(timespec="seconds"), "seed": seed,
-        "isolation": ISOLATION, "python": platform.python_version(), "students": {},
-    }  # fmt: skip
-    folder = course.runs(assignment)
-    folder.mkdir(parents=True, exist_ok=True)
-    start(len(todo))
-    count = workers or os.cpu_count() or 1
-    failed = 0
-    for done in run(course, assignment, todo, seed=seed, workers=count, limit=limit, log=folder / f"{name}.log"):
-        entry = entries[done.student]
-        if done.problem:
-            # A fault of the grader's own is tried again by the next run; a fault of the work would only repeat.
-            entry = replace(
-                entry, status=ASIDE, problem=done.problem, submission="" if done.again else entry.submission
-            )
-            failed += 1
-        state[done.student] = entry
-        states.write_state(course, assignment, state)
-        record["students"][done.student] = {"seconds": round(done.seconds, 2), "problem": done.problem}
-        states.write_json(folder / f"{name}.json", record)
-        with (folder / f"{name}.log").open("a") as log:
-            log.write(f"--- {done.student}\n{done.log}\n")
-        tick(f"{done.student}  " + (f"for a person: {done.problem}" if done.problem else f"{done.seconds:.0f} s"))
-    return failed
+def is_as_good(before: Entry, now: Entry) -> bool:
+    """Whether what was done then decides as what would be done now, and was at least as isolated."""
+    same = (before.assignment, before.environment) == (now.assignment, now.environment)
+    return same and (before.isolation != NONE or now.isolation == NONE)
 
 
-def is_done(
-    course: Course, assignment: str, student: str, before: Entry | None, now: Entry, in_gradebook: bool
-) -> bool:
-    """Whether the same bytes were graded before with the same assignment, and the result is still there."""
-    if before is None or (before.submission, before.assignment) != (now.submission, now.assignment):
-        return False
-    if before.status == ASIDE:
-        return True
-    notebook = course.autograded(student, assignment) / f"{assignment}.ipynb"
-    return in_gradebook and notebook.is_file()
+def is_there(run: Run, student: str, known: set[str]) -> bool:
+    """Whether the grades are still in the gradebook and the notebook in its place."""
+    notebook = run.course.autograded(student, run.assignment) / f"{run.assignment}.ipynb"
+    return student in known and notebook.is_file()

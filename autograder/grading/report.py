@@ -9,8 +9,8 @@ import nbformat
 
 from autograder.course import Course
 from autograder.grading.collect import kept_aside
+from autograder.grading.journal import ASIDE, GRADED, read_state
 from autograder.grading.reasons import explain_cells, question
-from autograder.grading.state import ASIDE, GRADED, read_state
 
 WAITING = "not graded yet"
 
@@ -68,7 +68,7 @@ def read_class(course: Course, assignment: str) -> list[Row]:
                 rows[student] = Row(student, ASIDE, problem=entry.problem)
             elif student in graded and notebook.is_file():
                 submission = graded[student]
-                reasons = explain_notebook(notebook)
+                reasons = entry.reasons if entry else explain_notebook(notebook)
                 marks = {
                     name: mark
                     for part in submission.notebooks

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
+from autograder.grading.journal import ASIDE, GRADED
 from autograder.grading.report import Row
-from autograder.grading.state import ASIDE, GRADED
 
 
 def as_text(rows: list[Row], width: int = 120) -> str:

@@ -53,11 +53,16 @@ class Job:
     tier: str
     address: Any
     judge: str
-    only: str | None = None
 
     def submitted(self, student: str) -> Path:
         """The folder with a student's work."""
         return self.root / "submitted" / student / self.assignment
+
+    def results_before(self, student: str) -> dict[str, list[NotebookNode]]:
+        """The results that a student's test cells have from an earlier run, by grade_id."""
+        path = self.root / "autograded" / student / self.assignment / f"{self.assignment}.ipynb"
+        cells = nbformat.read(path, as_version=4).cells if path.is_file() else []
+        return {grade_id(cell): cell.outputs for cell in cells if is_test(cell) and cell.outputs}
 
 
 @dataclass
@@ -110,14 +115,16 @@ class JudgeClient:
             raise SandboxError(f"the judge does not answer ({error})") from error
 
 
-def grade(job: Job, student: str, judge: JudgeClient, tell: Callable[[dict[str, Any]], None]) -> Outcome:
-    """Grade one submission; never raises for what it holds."""
+def grade(
+    job: Job, student: str, only: str | None, judge: JudgeClient, tell: Callable[[dict[str, Any]], None]
+) -> Outcome:
+    """Grade one submission, or of one graded before the exercise `only`; never raises for what it holds."""
     began = time.monotonic()
     outcome = Outcome(student, 0.0)
     try:
         prepared = prepare(job.submitted(student), job.assignment, job.trusted)
         reporter = Reporter(student, tell)
-        attempt = Attempt(prepared.cells, prepared.files, job.limits, judge.question, reporter.look, job.only)
+        attempt = Attempt(prepared.cells, prepared.files, job.limits, judge.question, reporter.look, only)
 
         def open_box(limits: Limits) -> Box:
             reporter.box = job.address.open(limits)
@@ -126,7 +133,7 @@ def grade(job: Job, student: str, judge: JudgeClient, tell: Callable[[dict[str, 
             return reporter.box
 
         attempt.run(open_box)
-        notebook = finish(job, attempt, judge)
+        notebook = finish(job, attempt, judge, job.results_before(student) if only else {})
         outcome.notebook = nbformat.v4.writes(notebook)
         outcome.notes = prepared.notes
         outcome.reasons = explain_cells(notebook.cells)
@@ -139,7 +146,9 @@ def grade(job: Job, student: str, judge: JudgeClient, tell: Callable[[dict[str, 
     return outcome
 
 
-def finish(job: Job, attempt: Attempt, judge: JudgeClient) -> NotebookNode:
+def finish(
+    job: Job, attempt: Attempt, judge: JudgeClient, before: dict[str, list[NotebookNode]]
+) -> NotebookNode:
     """The notebook as it will be kept: judged results in the test cells, everything else cleaned."""
     heading = f"The grader's result (isolation: {job.tier})"
     results = set()
@@ -149,6 +158,9 @@ def finish(job: Job, attempt: Attempt, judge: JudgeClient) -> NotebookNode:
             answer = attempt.answers[name]
             cell.outputs = [judge.output(attempt.calls[index], answer.replies, answer.lost, heading)]
             results.add(name)
+        elif index in attempt.calls:
+            cell.outputs = before.get(grade_id(cell), [])
+            results.add(grade_id(cell))
         elif cell.cell_type == "code":
             cell.outputs = list(shown(attempt, index))
     budget = Budget(text_per_cell=int(job.limits.output_kb * 1000))
@@ -209,8 +221,8 @@ def work(pipe: Connection, job: Job, log: str) -> None:
 
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            student = pipe.recv_bytes().decode()
-            tell({"done": vars(grade(job, student, judge, tell))})
+            asked = json.loads(pipe.recv_bytes())
+            tell({"done": vars(grade(job, asked["student"], asked["only"], judge, tell))})
 
 
 def questions(trusted: dict[str, TrustedCell]) -> tuple[dict[str, Call], list[str]]:
