@@ -56,7 +56,11 @@ def parser() -> argparse.ArgumentParser:
 
     sub = command("collect", collect, "take handed-in notebooks into the course folder")
     sub.add_argument("assignment")
-    sub.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="notebooks, or folders of them")
+    sub.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="notebooks, zip or tar archives, or folders")
+    sub.add_argument(
+        "--roster", type=Path, metavar="FILE",
+        help="the students' ids, one a line or in a CSV with a header; work of others is kept aside",
+    )  # fmt: skip
 
     sub = command("grade", grade, "grade what was handed in, and print the points with reasons")
     sub.add_argument("assignment")
@@ -139,10 +143,15 @@ def check(course: Course, arguments: argparse.Namespace) -> int:
 
 def collect(course: Course, arguments: argparse.Namespace) -> int:
     from autograder.grading.collect import collect
+    from autograder.grading.students import read_roster
 
-    results = collect(course, arguments.assignment, arguments.paths)
+    roster = read_roster(arguments.roster) if arguments.roster else None
+    results = collect(course, arguments.assignment, arguments.paths, roster)
     aside = [result for result in results if result.problem]
     new = sum(result.changed for result in results)
+    for result in results:
+        for note in result.notes:
+            print(f"{result.student}: {note}")
     print(f"{len(results) - len(aside)} submissions in {course.root / 'submitted'}, {new} of them new or changed.")
     for result in aside:
         print(f"kept aside for a person: {result.student}: {result.problem}")

@@ -1,126 +1,158 @@
-"""Bring handed-in files into submitted/<student>/<assignment>/ under safe names."""
+"""Bring handed-in files into submitted/<student>/<assignment>/ under safe names, each student in one step."""
 
 from __future__ import annotations
 
-import re
-import shutil
-import stat
-import unicodedata
+import os
+import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autograder.course import Course, CourseError
-from autograder.grading.notebook import MAX_BYTES, Unreadable, read_bytes, read_cells
+from filelock import FileLock, Timeout
 
-REASON = "REASON.txt"
-SKIPPED = {".ipynb_checkpoints", "__MACOSX", "__pycache__"}
+from autograder.course import Course, CourseError
+from autograder.grading import shelf
+from autograder.grading.archives import MAX_INNER, MAX_TOTAL, Refused, unpack
+from autograder.grading.content import content_of, keepable
+from autograder.grading.found import Found, look, printable, walk
+from autograder.grading.notebook import Unreadable
+from autograder.grading.register import Register
+from autograder.grading.shelf import kept_aside
+from autograder.grading.students import Roster, safe_id, short_hash
+from autograder.grading.work import Sorter, Work
+
+__all__ = ["Collected", "collect", "kept_aside", "safe_id"]
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What became of one handed-in file; `problem` says why it was kept aside, or is empty."""
+    """What became of one piece of work; `problem` says why it was kept aside, `notes` what else to know."""
 
     student: str
     file: Path
     problem: str = ""
     changed: bool = False
+    notes: tuple[str, ...] = ()
 
 
-def collect(course: Course, assignment: str, paths: Iterable[Path]) -> list[Collected]:
-    """Copy the handed-in notebooks in `paths` (files, or folders of them) into the course.
+@dataclass(frozen=True)
+class Item:
+    """One piece of work on its way; `fate` is store, keep (in history), same or aside."""
 
-    A file `<student>.ipynb` belongs to that student, and so does `<student>/<assignment>.ipynb`. What cannot be
-    read goes to aside/ with the reason beside it. Collecting the same file again changes nothing.
+    work: Work
+    student: str
+    digest: str = ""
+    fate: str = "store"
+    problem: str = ""
+    notes: tuple[str, ...] = ()
+
+    def aside(self, problem: str) -> Item:
+        """The item with a reason not to take it."""
+        return replace(self, fate="aside", problem=problem)
+
+
+def collect(course: Course, assignment: str, paths: Iterable[Path], roster: Roster | None = None) -> list[Collected]:
+    """Copy what was handed in, be it notebooks, archives, or folders of them, into the course.
+
+    `autograder.grading.students` and `autograder.grading.work` say whose a file is. What cannot be read, is not on
+    the `roster`, or may be another person's goes to aside/ with the reason beside it. Of two versions the newer
+    counts and the other is kept in history/. Collecting the same again changes nothing. A grading run may go on
+    meanwhile.
+
+    Only the time of a file on this machine's disk counts as the time it was handed in, and only one that can be
+    true; times in archives are the packer's choice and tell at most which of two versions is the newer one.
 
     Raises:
-        CourseError: the assignment has not been released, or a path does not exist.
+        CourseError: the assignment has not been released, a path does not exist, the course folder cannot be
+            written, or another collection is going on.
     """
     course.require(assignment)
-    owners: dict[str, Path] = {}
-    results = []
-    for file in find_files(paths):
-        student = student_id(file, assignment)
-        problem = ""
-        if student in owners:
-            problem = f"two files belong to '{student}': {owners[student].name} was taken, this one was not"
-        owners.setdefault(student, file)
-        if file.suffix != ".ipynb":
-            problem = problem or f"{file.name} is not a notebook" + (
-                "; unpack it first" if file.suffix in (".zip", ".tar", ".gz", ".7z", ".rar") else ""
-            )
-        try:
-            if not problem:
-                read_cells(read_bytes(file))
-        except Unreadable as error:
-            problem = f"{file.name}: {error}"
-        if problem:
-            keep_aside(course, assignment, student, file, problem)
-            results.append(Collected(student, file, problem))
-        else:
-            changed = store(file, course.submitted(student, assignment) / f"{assignment}.ipynb")
-            shutil.rmtree(course.aside(assignment) / student, ignore_errors=True)
-            results.append(Collected(student, file, changed=changed))
-    return results
-
-
-def find_files(paths: Iterable[Path]) -> list[Path]:
-    """The handed-in files in `paths`, folders searched to any depth; hidden files are left out."""
-    found: list[Path] = []
+    paths = [Path(os.path.abspath(path)) for path in paths]
     for path in paths:
-        if path.is_dir() and not path.is_symlink():
-            inside = (p for p in path.rglob("*") if p.is_symlink() or not p.is_dir())
-            found += sorted(
-                p
-                for p in inside
-                if not any(part.startswith(".") or part in SKIPPED for part in p.relative_to(path).parts)
-            )
-        elif path.exists() or path.is_symlink():
-            found.append(path)
-        else:
-            raise CourseError(f"There is no file or folder {path}.")
-    return found
+        if not os.path.lexists(path):
+            raise CourseError(f"There is no file or folder {printable(str(path))}.")
+    shelf.require_writable(course, assignment)
+    base = shelf.staging(course, assignment).parent
+    try:
+        with FileLock(base / "collect.lock", timeout=0), tempfile.TemporaryDirectory(dir=base) as room:
+            shelf.heal(course, assignment)
+            works = [work for path in paths for work in find_work(path, assignment, Path(room))]
+            return take(course, assignment, works, roster)
+    except Timeout:
+        raise CourseError(f"Another `autograder collect {assignment}` is going on. Wait until it is done.") from None
 
 
-def student_id(file: Path, assignment: str) -> str:
-    """The student a file belongs to, as an id that is safe in paths, pages and tables."""
-    stem = re.sub(rf"(?i)(^|[\s_.-]+){re.escape(assignment)}([\s_.-]+|$)", "", file.stem)
-    return safe_id(stem) or safe_id(file.absolute().parent.name) or "unnamed"
+def find_work(path: Path, assignment: str, room: Path) -> list[Work]:
+    """The pieces of work in a file, a folder or an archive; archives are unpacked into the folder `room`."""
+
+    def open_archive(file: Found) -> tuple[list[Found], str]:
+        if file.level >= 2:
+            return [], "it is an archive in an archive in an archive; unpack it first"
+        into = room / str(len(os.listdir(room)))
+        try:
+            return unpack(file.path, file.source, into, MAX_INNER if file.level else MAX_TOTAL, file.level + 1), ""
+        except Refused as refusal:
+            return [], str(refusal)
+
+    sorter = Sorter(assignment, open_archive)
+    if path.is_dir() and not path.is_symlink():
+        return sorter.sort(walk(path), path.name)
+    return sorter.sort([look(path, (path.name,))], path.parent.name)
 
 
-def safe_id(text: str) -> str:
-    """`text` in letters, digits, _ . @ and -, at most 60 of them, starting with a letter or digit."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9_.@-]+", "-", plain).strip("-._@")[:60]
+def take(course: Course, assignment: str, works: list[Work], roster: Roster | None) -> list[Collected]:
+    """Decide about all pieces of work, write the decisions down, and then carry them out."""
+    register = Register(course, assignment)
+    items = [examine(work, assignment, roster) for work in works]
+    for index, item in enumerate(items):
+        if item.fate == "store":
+            items[index] = register.place(item.work, item)
+    register.write()
+    good = {item.student for item in items if item.fate != "aside"}
+    results = {}
+    # what is kept aside comes last: a version that can be read must not settle a newer one that cannot
+    for index in sorted(range(len(items)), key=lambda index: items[index].fate == "aside"):
+        item = items[index]
+        try:
+            changed = carry_out(course, assignment, item, good)
+            results[index] = Collected(item.student, item.work.path, item.problem, changed, item.notes)
+        except OSError as error:
+            problem = f"it cannot be stored ({error.strerror or error}); collect it again"
+            results[index] = Collected(item.student, item.work.path, item.problem or problem, notes=item.notes)
+    return [results[index] for index in range(len(items))]
 
 
-def store(file: Path, target: Path) -> bool:
-    """Copy a submission and note when it was handed in; returns whether it is a new one."""
-    content = file.read_bytes()
-    if target.is_file() and target.read_bytes() == content:
+def examine(work: Work, assignment: str, roster: Roster | None) -> Item:
+    """Whose the work is, and whether it can be read."""
+    student = roster.find(work.owner) if roster else safe_id(work.owner.name)
+    item = Item(work, student or safe_id(work.owner.name), notes=work.notes)
+    if student is None:
+        return item.aside(f"'{printable(work.owner.name)}' is not on the roster")
+    if work.problem:
+        return item.aside(work.problem)
+    try:
+        files, notes = content_of(work, assignment)
+    except Unreadable as error:
+        return item.aside(f"{printable(work.notebook)}: {error}")
+    return replace(item, digest=shelf.digest(files), notes=(*item.notes, *notes))
+
+
+def carry_out(course: Course, assignment: str, item: Item, good: set[str]) -> bool:
+    """Do what was decided about one piece of work; returns whether the student's submission is a new one."""
+    student, work = item.student, item.work
+    # a name of its own where there is other work under this id, so that a person gets to see both
+    apart = f"{student}-{short_hash(work.owner.identity)}"
+    if item.fate == "aside":
+        crowded = student in good or course.submitted(student, assignment).is_dir()
+        shelf.keep_aside(course, assignment, apart if crowded else student, item.problem, keepable(work))
         return False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
-    when = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-    (target.parent / "timestamp.txt").write_text(f"{when:%Y-%m-%d %H:%M:%S} UTC\n")
-    return True
-
-
-def keep_aside(course: Course, assignment: str, student: str, file: Path, problem: str) -> None:
-    folder = course.aside(assignment) / student
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / REASON).write_text(problem + "\n")
-    info = file.lstat()
-    if stat.S_ISREG(info.st_mode) and info.st_size <= MAX_BYTES:
-        shutil.copyfile(file, folder / ((safe_id(file.stem) or "file") + safe_suffix(file)))
-
-
-def safe_suffix(file: Path) -> str:
-    return file.suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,8}", file.suffix) else ""
-
-
-def kept_aside(course: Course, assignment: str) -> dict[str, str]:
-    """The students whose work was kept aside, with the reason, where nothing readable came later."""
-    reasons = {p.parent.name: p.read_text().strip() for p in course.aside(assignment).glob(f"*/{REASON}")}
-    return {who: why for who, why in sorted(reasons.items()) if not course.submitted(who, assignment).is_dir()}
+    if item.fate in ("store", "keep"):
+        try:
+            files, _ = content_of(work, assignment)
+        except Unreadable as error:  # it has changed since it was examined
+            raise OSError(0, str(error)) from error
+        when = None if work.packed else work.when
+        (shelf.store if item.fate == "store" else shelf.keep)(course, student, assignment, files, when)
+    for name in (student, apart):
+        shelf.take_from_aside(course, assignment, name)
+    return item.fate == "store"

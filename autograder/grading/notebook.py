@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from nbformat import NotebookNode
 
@@ -17,6 +18,7 @@ MAX_CELLS = 5_000
 MAX_ATTACHMENTS = 10_000_000
 PICTURES = {"image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"}
 BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
+ODD = "it is a link or a device, not a file"
 # Formats 1 to 3 had other names for a cell's text, and other types of it.
 TEXTS = ("source", "input", "code", "text")
 TYPES = {"text": "markdown", "html": "markdown", "rst": "markdown", "plaintext": "raw"}
@@ -26,26 +28,40 @@ class Unreadable(Exception):
     """The work cannot be graded by a machine; the message says why, for the person who will look at it."""
 
 
-def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
-    """The content of a regular file of at most ``most`` bytes; links are not followed, pipes not waited for.
+def open_regular(path: Path | str, folder: int | None = None) -> BinaryIO:
+    """A regular file opened for reading; links are not followed, pipes not waited for.
+
+    `folder` is the descriptor of an open folder that `path` starts from.
 
     Raises:
-        Unreadable: it is something else, too large, or cannot be opened.
+        Unreadable: it is something else, or cannot be opened.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
         raise Unreadable("the file is missing") from None
-    except (OSError, ValueError) as error:
-        odd = isinstance(error, OSError) and is_odd(path)
-        why = getattr(error, "strerror", None) or str(error)
-        raise Unreadable("it is a link or a device, not a file" if odd else f"it cannot be opened ({why})") from None
-    with open(handle, "rb") as file:
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode):
-            raise Unreadable("it is a link or a device, not a file")
-        if about.st_size > most:
-            raise Unreadable(f"it has {about.st_size / 1e6:.0f} MB, more than the {most / 1e6:.0f} MB allowed")
+    except OSError as error:
+        # ELOOP is what a link says, ENXIO a socket
+        odd = error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO)
+        raise Unreadable(ODD if odd else f"it cannot be opened ({error.strerror})") from None
+    except ValueError as error:
+        raise Unreadable(f"it cannot be opened ({error})") from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise Unreadable(ODD)
+    return open(handle, "rb")
+
+
+def read_bytes(path: Path | str, most: int = MAX_BYTES, folder: int | None = None) -> bytes:
+    """The content of a regular file of at most ``most`` bytes; see `open_regular`.
+
+    Raises:
+        Unreadable: it is something else, too large, or cannot be read.
+    """
+    with open_regular(path, folder) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise Unreadable(f"it has {size / 1e6:.0f} MB, more than the {most / 1e6:.0f} MB allowed")
         try:
             content = file.read(most + 1)
         except OSError as error:
@@ -53,15 +69,6 @@ def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
     if len(content) > most:
         raise Unreadable(f"it grew while it was read, beyond the {most / 1e6:.0f} MB allowed")
     return content
-
-
-def is_odd(path: Path) -> bool:
-    """Whether this is a link, a device, a pipe or a socket."""
-    try:
-        mode = path.lstat().st_mode
-    except (OSError, ValueError):
-        return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def read_cells(content: bytes) -> tuple[list[NotebookNode], list[str]]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from autograder.grading.beside import files_beside, printable
+from autograder.grading.beside import files_beside
+from autograder.grading.found import printable
 from autograder.grading.notebook import MAX_BYTES, Unreadable, read_bytes, read_cells
 from autograder.grading.recognise import Definitions, defined, grade_id, recognise
 from autograder.grading.restore import TrustedCell, restore
@@ -46,31 +47,35 @@ def prepare(folder: Path, assignment: str, trusted: dict[str, TrustedCell]) -> P
     """
     if not STUDENT.fullmatch(folder.parent.name):
         raise Unreadable("the folder's name cannot be a student's id (use letters, digits, _ . @ and -)")
-    name, cells, notes = find_notebook(folder, assignment, trusted)
+    try:
+        # kept open, so that all is read from one and the same folder even if a newer one takes its place meanwhile
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise Unreadable(f"the folder cannot be opened ({error.strerror})") from None
+    try:
+        name, cells, notes = find_notebook(handle, assignment, trusted)
+        files, left_out = files_beside(handle, name)
+    finally:
+        os.close(handle)
     rebuilt, restored = restore(cells, trusted)
-    files, left_out = files_beside(folder, name)
     return Prepared(rebuilt, [*notes, *restored, *version_note(restored, trusted), *left_out], files)
 
 
 def find_notebook(
-    folder: Path, assignment: str, trusted: dict[str, TrustedCell]
+    folder: int, assignment: str, trusted: dict[str, TrustedCell]
 ) -> tuple[str, list[NotebookNode], list[str]]:
     """The name, cells and notes of the assignment's notebook: the one of its name, else the only one of its content."""
     expected = f"{assignment}.ipynb"
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries)
-    except OSError as error:
-        raise Unreadable(f"the folder cannot be opened ({error.strerror})") from None
+    names = sorted(os.listdir(folder))
     if expected in names:
-        cells, notes = read_cells(read_bytes(folder / expected))
+        cells, notes = read_cells(read_bytes(expected, folder=folder))
         refuse_foreign(cells, assignment, trusted)
         return expected, cells, notes
     found = []
     problem = ""
     for name in [name for name in names if name.lower().endswith(".ipynb")][:20]:
         try:
-            cells, notes = read_cells(read_bytes(folder / name))
+            cells, notes = read_cells(read_bytes(name, folder=folder))
             refuse_foreign(cells, assignment, trusted)
         except Unreadable as error:
             problem = f"there is no {expected}, and {printable(name)} cannot be taken for it: {error}"

@@ -12,7 +12,7 @@ from autograder.grading.recognise import Definitions, grade_id, recognise
 from autograder.grading.trusted import TrustedCell, trusted_cells
 from autograder.verdict import MIME
 
-__all__ = ["RESULT", "QuietTests", "RestoreCells", "TrustedCell", "grade_id", "restore", "trusted_cells"]
+__all__ = ["QuietTests", "RestoreCells", "TrustedCell", "grade_id", "restore", "trusted_cells"]
 
 DELETED_ANSWER = "*This question's cell was not in the notebook that was handed in.*"
 

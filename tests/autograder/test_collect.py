@@ -45,7 +45,8 @@ def test_what_cannot_be_read_is_kept_aside_with_its_reason(course: Course, text:
         "list.ipynb": (b"[]", "not a"),
         "old.ipynb": (b'{"nbformat": 99, "nbformat_minor": 0, "metadata": {}, "cells": []}', "it has no cells"),
         "deep.ipynb": (b"[" * 100_000, "not"),
-        "work.zip": (b"PK", "unpack it first"),
+        "work.zip": (b"PK", "it is not a whole zip file"),
+        "work3.rar": (b"Rar!", "unpack it first"),
         "work2.pdf": (b"%PDF", "is not a notebook"),
     }
     for name, (content, _) in broken.items():
@@ -82,10 +83,12 @@ def test_too_large_a_file_is_not_read(tmp_path) -> None:
 def test_two_files_of_one_student_are_a_question_for_a_person(course: Course, text: str, tmp_path) -> None:
     box = tmp_path / "in"
     box.mkdir()
-    (box / "ada.ipynb").write_text(text)
-    (box / "ada_attention.ipynb").write_text(text)
+    for name, content in (("ada.ipynb", text), ("ada_attention.ipynb", text + " ")):
+        (box / name).write_text(content)
+        os.utime(box / name, (1.75e9, 1.75e9))
     results = collect(course, "attention", [box])
     assert [r.student for r in results] == ["ada", "ada"] and "two files belong to 'ada'" in results[1].problem
+    assert [r.changed for r in results] == [True, False] and len(kept_aside(course, "attention")) == 1
 
 
 def test_no_path_and_no_assignment_are_sentences(course: Course, tmp_path) -> None:
