@@ -1,0 +1,96 @@
+"""From facts to words: what plain nbgrader did with an attack, and what the isolated grader owes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autograder import checks
+from tests.attacks.attack import FULL, ZERO, Attack, Points, Required
+from tests.attacks.kit import ASSIGNMENT
+
+ESSAY, ESSAY_POINTS = "why-scale", 4.0
+CORRECT = "as it should be"
+
+
+def question_points() -> dict[str, float]:
+    """The full marks of every question that a machine grades."""
+    exercises = [checks.load(name) for name in checks.names(ASSIGNMENT)]
+    return {e.objects[0]: e.points for e in exercises}
+
+
+def owed(required: Required) -> dict[str, tuple[float, float]]:
+    """For every question the least and the most points that may be given."""
+    given: dict[str, tuple[float, float]] = {}
+    for question, most in question_points().items():
+        want: Points = required.points.get(question, required.points.get("*", FULL))
+        if want == FULL:
+            given[question] = (most, most)
+        elif want == ZERO:
+            given[question] = (0.0, 0.0)
+        elif isinstance(want, tuple):
+            given[question] = (want[0], min(want[1], most))
+        else:
+            given[question] = (float(want), float(want))
+    return given
+
+
+def plain_outcome(attack: Attack, facts: dict[str, Any]) -> list[str]:
+    """What happened under plain nbgrader, in a few words each; `CORRECT` alone if nothing was amiss."""
+    if "died" in facts:
+        return ["took the whole container down" if facts["died"] != "limit" else "hung until the limit"]
+    from tests.attacks.plain_inside import NEIGHBOUR
+
+    found = []
+    scores = facts["scores"]
+    autograde = [c for c in facts["commands"] if c["command"] == "autograde"][-1]
+    if any(c["code"] == "limit" for c in facts["commands"]):
+        found.append("hung until the limit")
+    neighbour = {cell.removesuffix("-check"): values[0] for cell, values in scores.get(NEIGHBOUR, {}).items()}
+    if facts["neighbour_was_graded"]:
+        if any(neighbour.get(q) is None for q in question_points()):
+            found.append("the honest neighbour got no grade")
+        elif any(neighbour[q] < most for q, most in question_points().items()):
+            found.append("the honest neighbour lost points")
+    mine = [who for who in scores if who != NEIGHBOUR]
+    given = {cell.removesuffix("-check"): values for cell, values in scores[mine[0]].items()} if mine else {}
+    found += compare(attack.required, given, facts, autograde)
+    if facts["changed"]:
+        found.append("changed files outside")
+    if facts["leaked"]:
+        found.append("a secret was read")
+    if facts["reached"]:
+        found.append("a local service was reached")
+    if facts["active"]:
+        found.append("active content on the feedback page")
+    if facts["left_running"]:
+        found.append("processes were left running")
+    if any(student[:1] in ("=", "+", "-", "@") for student, _ in facts["exported"]):
+        found.append("a formula in the exported table")
+    return found or [CORRECT]
+
+
+def compare(required: Required, given: dict[str, list], facts: dict[str, Any], autograde: dict[str, Any]) -> list[str]:
+    """The attacker's own grade beside the one that is owed."""
+    marks = {q: values[0] for q, values in given.items() if q in question_points() and values[0] is not None}
+    essay = given.get(ESSAY, [None, ESSAY_POINTS, False])
+    if not marks:
+        if required.graded is False:
+            return [] if autograde["code"] else ["no grade, and no word about it"]
+        # Exported as zero, whatever the reason that there is no grade.
+        return ["no grade, a silent zero in the table"] if facts["exported"] and not autograde["code"] else ["no grade"]
+    if required.graded is False:
+        total = sum(marks.values())
+        return [f"a grade of {total:g} where a person should look"]
+    bounds = owed(required)
+    above = sum(max(0.0, marks.get(q, 0.0) - high) for q, (_, high) in bounds.items())
+    below = sum(max(0.0, low - marks.get(q, 0.0)) for q, (low, _) in bounds.items())
+    found = []
+    if above > 1e-6:
+        found.append(f"{above:g} points too many")
+    if below > 1e-6:
+        found.append(f"{below:g} points too few")
+    if essay[0] not in (None, 0.0):
+        found.append(f"{essay[0]:g} points for the written answer, unread")
+    elif required.essay and not essay[2] and essay[0] is not None:
+        found.append("the written answer was marked 0, unread")
+    return found
