@@ -75,6 +75,7 @@ def make(target: Path, made: dict[str, bytes], others: Path, rules: Rules) -> No
     """
     draft = draft_of(target)
     try:
+        first = not target.parent.is_dir()
         target.parent.mkdir(parents=True, exist_ok=True)
         remove(draft)
         draft.mkdir(mode=0o755)
@@ -94,7 +95,7 @@ def make(target: Path, made: dict[str, bytes], others: Path, rules: Rules) -> No
         if rules.shared:
             for folder in [*folders, target.parent, rules.root]:
                 share(folder)
-        sync(kept + folders)
+        sync(kept + folders + ([target.parent.parent] if first else []))
     except OSError as error:
         discard(target)
         raise trouble(target, error) from error
