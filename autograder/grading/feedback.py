@@ -15,8 +15,8 @@ from autograder.course import Course, put_environment_on_path
 from autograder.grading import folder
 from autograder.grading.feedback_pages import STAMP, Task, make_pages
 from autograder.grading.grades import Grades, read_grades
+from autograder.grading.journal import GRADED
 from autograder.grading.report import Row
-from autograder.grading.state import GRADED
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -58,8 +58,8 @@ def feedback(
             continue
         try:
             made_from = fingerprint(course, grades[row.student])
-        except (OSError, KeyError) as error:
-            failed[row.student] = f"its notebook or its grades are not there: {error}"
+        except (OSError, KeyError):
+            failed[row.student] = "there is no autograded notebook, or no grades of it; grade again"
             tick(f"{row.student}  failed: {failed[row.student]}")
             continue
         stamp = course.feedback(row.student, assignment) / STAMP

@@ -20,7 +20,8 @@ DESCRIPTION = "No description has been provided for this image"
 TOKEN = re.compile(r'<(/?)([a-z][a-z0-9]*+)((?:\s++[a-z][a-z0-9-]*+="[^"&<>]*+")*+)\s*+(/?)>|([^<\0]++)')
 ATTRIBUTE = re.compile(r'\s++([a-z][a-z0-9-]*+)="([^"]*+)"')
 ENTITY = re.compile(r"&(?:([a-z]{2,5}|#[0-9]{2,5}|#x27);)?")
-ENTITIES = {"amp": "&amp;", "lt": "&lt;", "gt": "&gt;", "quot": '"', "#34": '"', "#39": "'", "#x27": "'", "nbsp": "\xa0"}
+ENTITIES = {"amp": "&amp;", "lt": "&lt;", "gt": "&gt;", "nbsp": "\xa0", "quot": '"', "#34": '"', "#39": "'"}
+ENTITIES["#x27"] = "'"
 VOID = frozenset("br hr input wbr".split())
 SIMPLE = VOID | frozenset(
     "a b code dd del details div dl dt em h1 h2 h3 h4 h5 h6 i kbd label li ol p pre s section small span strong sub "
