@@ -18,9 +18,11 @@ from autograder.sandbox import kernel
 # imported before the first fork, so that no submission pays for it; the later ones are what torch imports at the
 # first use of a feature that probes or notebooks use
 PRELOADED = (
-    "torch", "numpy", "einops", "einops.layers.torch", "torch.nn.functional", "torch._meta_registrations",
-    "torch._decomp", "torch._refs", "torch.func", "torch.utils.data", "einops._backends", "matplotlib.pyplot",
-    "matplotlib_inline.backend_inline", "autograder.probe", "autograder.sandbox.runner", "autograder.check",
+    "torch", "numpy", "numpy.random", "numpy.fft", "einops", "einops.layers.torch", "torch.nn.functional",
+    "torch._meta_registrations", "torch._dynamo", "torch.utils._device", "statistics",
+    "torch._decomp", "torch._refs", "torch.fx.experimental.symbolic_shapes", "torch.func", "torch.utils.data",
+    "einops._backends", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "autograder.probe",
+    "autograder.sandbox.runner", "autograder.check",
 )  # fmt: skip
 
 
