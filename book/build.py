@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import os
-import re
-import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
 import archive
 import check_links
+import pages
 import preexecute
+import staff
 
 BOOK = Path(__file__).resolve().parent
-OUT = BOOK / "_build"
-HTML = OUT / "html"
-PROBLEM = re.compile(r"WARNING|ERROR|SEVERE|CRITICAL|[Ee]xception|error:")
-# in Markdown, or in the first text cell of a notebook
-TITLE = re.compile(r'^\s*"?# .*$', re.M)
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+SOLUTIONS = BOOK.parent / "solutions"
 
 
 def missing_pages() -> list[str]:
@@ -43,70 +34,6 @@ def missing_pages() -> list[str]:
     return sentences
 
 
-def machinery_key() -> str:
-    """A digest of what shapes every page and whose change the page builder itself does not notice."""
-    digest = hashlib.sha256()
-    files = [
-        BOOK / "_config.yml",
-        BOOK / "_toc.yml",
-        *(BOOK / "_ext").rglob("*"),
-        *(BOOK / "_static").rglob("*"),
-    ]
-    for file in sorted(f for f in files if f.is_file() and "__pycache__" not in f.parts):
-        digest.update(str(file.relative_to(BOOK)).encode())
-        digest.update(file.read_bytes())
-    # titles stand in the side bar of every page
-    for name, path in preexecute.page_files(BOOK).items():
-        title = TITLE.search(path.read_text(encoding="utf8")) if path else None
-        digest.update(f"{name}={title and title.group()}".encode())
-    for name in sorted(n for n in os.environ if n.startswith("COURSE_LAUNCH_")):
-        digest.update(f"{name}={os.environ[name]}".encode())
-    return digest.hexdigest()
-
-
-def clear_stale_pages(*, fresh: bool) -> None:
-    """Delete written pages if they are wanted fresh or the machinery behind them has changed."""
-    stamp = OUT / "machinery.key"
-    key = machinery_key()
-    if fresh or not stamp.exists() or stamp.read_text() != key:
-        for folder in (HTML, OUT / ".doctrees", OUT / "assets", OUT / "jupyter_execute"):
-            shutil.rmtree(folder, ignore_errors=True)
-    OUT.mkdir(exist_ok=True)
-    stamp.write_text(key)
-
-
-def forget_outdated_pages(executed: Iterable[str]) -> None:
-    """Make the page builder read a page again if its notebook has just been run or its text differs.
-
-    By itself it goes by the date of the text, which a changed library leaves as it was.
-    """
-    stamp = OUT / "pages.json"
-    before = json.loads(stamp.read_text()) if stamp.exists() else {}
-    now = {
-        name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for name, path in preexecute.page_files(BOOK).items()
-        if path is not None
-    }
-    for name in {*executed, *(n for n in now if before.get(n) != now[n])}:
-        (OUT / ".doctrees" / f"{name}.doctree").unlink(missing_ok=True)
-    stamp.write_text(json.dumps(now))
-
-
-def write_pages() -> list[str]:
-    """Run the page builder with every warning an error; its complaints, none if all went well."""
-    # the engine has no callable entry of its own besides its command
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    done = subprocess.run(
-        [*command, "build", "-W", "--keep-going", str(BOOK)], capture_output=True, text=True, cwd=BOOK.parent
-    )
-    log = COLOUR.sub("", done.stdout + done.stderr)
-    (OUT / "build.log").write_text(log)
-    if done.returncode == 0:
-        return []
-    complaints = [line for line in dict.fromkeys(log.splitlines()) if PROBLEM.search(line)]
-    return complaints or log.splitlines()[-20:]
-
-
 def fail(headline: str, details: list[str]) -> int:
     print(f"\n{headline}", *details, sep="\n", file=sys.stderr)
     return 1
@@ -117,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="notebooks to run at once")
     parser.add_argument("--fresh", action="store_true", help="run every notebook and write every page again")
-    parser.add_argument("--skip-checks", action="store_true", help="do not check links and descriptions")
+    parser.add_argument("--skip-checks", action="store_true", help="do not check links, descriptions and leaks")
+    parser.add_argument("--staff", action="store_true", help="the book with the solutions, in _build/staff")
     options = parser.parse_args(arguments)
     if options.jobs < 1:
         parser.error("--jobs must be 1 or more")
@@ -134,19 +62,25 @@ def main(arguments: list[str] | None = None) -> int:
     if failed := [o for o in outcomes if o.error]:
         details = [f"\n{o.name}, after {o.seconds:.1f} s:\n{o.error}" for o in failed]
         return fail(f"{len(failed)} of {len(outcomes)} notebooks failed:", details)
-    clear_stale_pages(fresh=options.fresh)
-    forget_outdated_pages(o.name for o in outcomes)
+    if options.staff:
+        edition = pages.Edition(BOOK, staff.write_pages(BOOK, SOLUTIONS), BOOK / "_build" / "staff")
+    else:
+        edition = pages.Edition(BOOK, BOOK / "_toc.yml", BOOK)
+    pages.clear_stale_pages(edition, fresh=options.fresh)
+    pages.forget_outdated_pages(edition, preexecute.surroundings_key(sources))
+    pages.share_cache(edition, preexecute.cache_folder(BOOK))
     print("Writing the pages.")
-    if complaints := write_pages():
-        return fail(f"The pages have faults ({OUT / 'build.log'} holds the whole log):", complaints)
-    archive.pack(BOOK.parent, HTML)
+    if complaints := pages.write(edition):
+        return fail(f"The pages have faults ({edition.out / 'build.log'} holds the whole log):", complaints)
+    archive.pack(BOOK.parent, edition.html)
     if not options.skip_checks:
-        report = check_links.check_book(HTML)
-        (OUT / "external-links.txt").write_text("\n".join(report.outside) + "\n")
+        hidden = None if options.staff else staff.secrets(SOLUTIONS)
+        report = check_links.check_book(edition.html, hidden)
+        (edition.out / "external-links.txt").write_text("\n".join(report.outside) + "\n")
         if report.faults:
             return fail(f"{len(report.faults)} faults in the built pages:", report.faults)
         print(f"{report.pages} pages checked: every internal link, file and description is there.")
-    print(f"Built in {time.monotonic() - start:.0f} s: {HTML / 'index.html'}")
+    print(f"Built in {time.monotonic() - start:.0f} s: {edition.html / 'index.html'}")
     return 0
 
 

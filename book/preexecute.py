@@ -38,10 +38,10 @@ class Outcome:
     error: str = ""
 
 
-def page_files(book: Path) -> dict[str, Path | None]:
-    """Each page of the table of contents with its file, or None where there is none."""
+def page_files(book: Path, toc: Path | None = None) -> dict[str, Path | None]:
+    """Each page of the table of contents ``toc``, or of the book's own, with its file or None if it has none."""
     files = {}
-    for name in parse_toc_yaml(book / "_toc.yml"):
+    for name in parse_toc_yaml(toc or book / "_toc.yml"):
         candidates = (book / f"{name}{suffix}" for suffix in (".md", ".ipynb"))
         files[name] = next((f for f in candidates if f.exists()), None)
     return files
@@ -74,6 +74,11 @@ def surroundings_key(sources: Iterable[Path]) -> str:
             digest.update(str(file.relative_to(source)).encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def cache_folder(book: Path) -> Path:
+    """Where the executed notebooks of a book are kept."""
+    return book / "_build" / ".jupyter_cache"
 
 
 def open_cache(folder: Path, key: str) -> tuple[JupyterCacheAbstract, bool]:
@@ -138,8 +143,8 @@ def fill_cache(
 
     ``fresh`` empties the cache.  A notebook that fails is not stored, and does not stop the others.
     """
-    out = book / "_build"
-    folder = out / ".jupyter_cache"
+    folder = cache_folder(book)
+    out = folder.parent
     if fresh:
         shutil.rmtree(folder, ignore_errors=True)
     cache, dropped = open_cache(folder, surroundings_key(sources))

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import build
+import pages
 import preexecute
 import pytest
 
@@ -87,8 +88,7 @@ def test_cell_that_takes_too_long_fails(book: Path) -> None:
 
 def use(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "BOOK", book)
-    monkeypatch.setattr(build, "OUT", book / "_build")
-    monkeypatch.setattr(build, "HTML", book / "_build" / "html")
+    monkeypatch.setattr(build, "SOLUTIONS", book.parent / "solutions")
 
 
 def test_build_says_which_notebook_failed(book: Path, monkeypatch, capsys) -> None:
@@ -112,17 +112,17 @@ def test_build_says_how_to_make_a_missing_assignment(book: Path, monkeypatch, ca
 
 
 def test_pages_are_written_anew_when_a_title_or_the_machinery_changes(book: Path, monkeypatch) -> None:
-    use(book, monkeypatch)
-    keys = [build.machinery_key()]
+    edition = pages.Edition(book, book / "_toc.yml", book)
+    keys = [pages.machinery_key(edition)]
     (book / "one.md").write_text((book / "one.md").read_text() + "\nProse.\n")
-    assert build.machinery_key() == keys[0]
+    assert pages.machinery_key(edition) == keys[0]
     (book / "one.md").write_text((book / "one.md").read_text().replace("# One", "# First"))
-    keys.append(build.machinery_key())
+    keys.append(pages.machinery_key(edition))
     monkeypatch.setenv("COURSE_LAUNCH_COLAB", "https://colab.example.org")
-    keys.append(build.machinery_key())
+    keys.append(pages.machinery_key(edition))
     (book / "_static").mkdir()
     (book / "_static" / "course.css").write_text("p { color: red }")
-    keys.append(build.machinery_key())
+    keys.append(pages.machinery_key(edition))
     assert len(set(keys)) == 4
 
 

@@ -43,7 +43,6 @@ def test_sound_book_has_no_fault(book: Path) -> None:
         (' aria-label="A line."', "", "1 drawings (svg) have no description"),
         ("</article>", "<h1>Again</h1></article>", "2 top headings"),
         ("</article>", "<!-- cdn.jsdelivr.net --></article>", "names the network cdn.jsdelivr.net"),
-        ("</article>", "### BEGIN SOLUTION</article>", "contains 'BEGIN SOLUTION'"),
     ],
 )
 def test_fault_is_found(book: Path, old: str, new: str, fault: str) -> None:
@@ -51,12 +50,6 @@ def test_fault_is_found(book: Path, old: str, new: str, fault: str) -> None:
     (book / "index.html").write_text(SOUND.replace(old, new))
     faults = check_links.check_book(book).faults
     assert len(faults) == 1 and fault in faults[0]
-
-
-def test_solution_in_a_downloadable_notebook_is_found(book: Path) -> None:
-    (book / "_sources").mkdir()
-    (book / "_sources" / "attention.ipynb").write_text('{"source": "### BEGIN HIDDEN TESTS"}')
-    assert check_links.check_book(book).faults == ["_sources/attention.ipynb: contains 'BEGIN HIDDEN TESTS'"]
 
 
 def test_no_book_is_no_success(tmp_path: Path) -> None:

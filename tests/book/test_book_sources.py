@@ -12,7 +12,7 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BOOK = REPOSITORY / "book"
-TEXTS = sorted(p for p in BOOK.rglob("*.md") if "_build" not in p.parts)
+TEXTS = sorted(p for p in BOOK.rglob("*.md") if not {"_build", "solutions"} & set(p.relative_to(BOOK).parts))
 
 
 def glossary_terms() -> list[str]:
@@ -69,7 +69,7 @@ def test_settings_name_no_place_and_run_no_student_notebook() -> None:
     settings = yaml.safe_load((BOOK / "_config.yml").read_text())
     launch = settings["sphinx"]["config"]["course_launch"]
     assert not any(launch[k] for k in ("repository", "colab", "binder", "jupyterhub"))
-    assert settings["execute"]["exclude_patterns"] == ["assignments/*"]
+    assert settings["execute"]["exclude_patterns"] == ["assignments/*", "solutions/*"]
     assert not list((BOOK / "_static").rglob("*.js")), "a script in _static would be put on every page"
 
 
