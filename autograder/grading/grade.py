@@ -175,7 +175,9 @@ def outcomes(run: Run, seed: str, workers: int, log: Path) -> Iterator[Outcome]:
         yield from plain.run(run.course, run.assignment, list(run.todo), run.trusted, seed=seed, workers=workers,
                              limit=run.limits.submission_seconds, log=log)  # fmt: skip
         return
-    job = Job(run.course.root, run.assignment, run.trusted, run.limits, run.isolation, None, "")
+    released = nbformat.read(run.course.release(run.assignment) / f"{run.assignment}.ipynb", as_version=4)
+    given = frozenset(cell.source for cell in released.cells)
+    job = Job(run.course.root, run.assignment, run.trusted, given, run.limits, run.isolation)
     make = run.tier.make
     yield from isolated.run(job, run.todo, seed=seed, workers=workers, log=log, look=run.watcher.look,
                             start=lambda: make(run.assignment).begin())  # fmt: skip

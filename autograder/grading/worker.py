@@ -43,16 +43,18 @@ JUDGE_SECONDS = 300.0
 class Job:
     """What all submissions of a run have in common; it is handed to each worker once.
 
-    `tier` is printed above every result, `address` opens boxes, `judge` is the path of the judge's socket.
+    `given` are the texts of the released notebook's cells; `tier` is printed above every result, `address` opens
+    boxes, `judge` is the path of the judge's socket.
     """
 
     root: Path
     assignment: str
     trusted: dict[str, TrustedCell]
+    given: frozenset[str]
     limits: Limits
     tier: str
-    address: Any
-    judge: str
+    address: Any = None
+    judge: str = ""
 
     def submitted(self, student: str) -> Path:
         """The folder with a student's work."""
@@ -164,9 +166,8 @@ def finish(
         elif cell.cell_type == "code":
             cell.outputs = list(shown(attempt, index))
     budget = Budget(text_per_cell=int(job.limits.output_kb * 1000))
-    given = {known.source for known in job.trusted.values()}
     notebook = nbformat.v4.new_notebook(cells=attempt.cells)
-    return clean_notebook(notebook, budget, trusted=results, given=given)
+    return clean_notebook(notebook, budget, trusted=results, given=job.given)
 
 
 def shown(attempt: Attempt, index: int) -> list[Any]:
