@@ -1,22 +1,17 @@
 """The block of decoders and encoders: parts and names of `TransformerBlock`, made to be fast."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.attention import MultiHeadAttention, TransformerBlock
-from course_lib.kv_cache import KVCache
 
-
-def causal_mask(n: int, past: int = 0, device: torch.device | str | None = None) -> Tensor:
-    """Let each of n new tokens attend to all `past` ones, to the new ones before it, and to itself.
-
-    Shape: -> boolean [n past+n], True where token past+i may attend to token j, that is j <= past + i.
-    Raises ValueError if n or past is negative.
-    """
-    if n < 0 or past < 0:
-        raise ValueError(f"Numbers of tokens cannot be negative, but n is {n} and past is {past}.")
-    return torch.ones(n, past + n, dtype=torch.bool, device=device).tril(past)
+if TYPE_CHECKING:
+    from course_lib.kv_cache import KVCache
 
 
 def self_attention(
@@ -39,6 +34,9 @@ def self_attention(
         k, v = cache.append(layer, k, v)
     past = k.shape[2] - n
     if mask is None and causal and past > 0 and n > 1:
+        # imported late: whoever reads without a cache, as the vision transformer does, can do without that module
+        from course_lib.kv_cache import causal_mask
+
         mask = causal_mask(n, past, x.device)
     # the kernel's own causal mask costs nothing; a single newest token may see all there is
     in_kernel = mask is None and causal and n > 1

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from course_lib.accounting import count_bytes, count_flops, count_parameters
 from course_lib.decoding import beam_decode, greedy_decode
 from course_lib.encoder_decoder import DecoderBlock, EncoderDecoder
-from course_lib.fused_block import FusedBlock, causal_mask, check_ids, draw_weights
+from course_lib.fused_block import FusedBlock, check_ids, draw_weights
 from course_lib.generation import at_least_float32, decode_step, generate, left_pad, next_token_probs
-from course_lib.kv_cache import KVCache
+from course_lib.kv_cache import KVCache, causal_mask
 
 __all__ = [
     "GPT", "DecoderBlock", "EncoderDecoder", "KVCache", "beam_decode", "causal_mask", "count_bytes",

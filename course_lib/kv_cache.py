@@ -1,7 +1,18 @@
-"""The memory of a decoder: keys and values of the tokens it has read, so that none is projected twice."""
+"""The memory of a decoder: keys and values of the tokens it has read, and which of them a new token may see."""
 
 import torch
 from torch import Tensor
+
+
+def causal_mask(n: int, past: int = 0, device: torch.device | str | None = None) -> Tensor:
+    """Let each of n new tokens attend to all `past` ones, to the new ones before it, and to itself.
+
+    Shape: -> boolean [n past+n], True where token past+i may attend to token j, that is j <= past + i.
+    Raises ValueError if n or past is negative.
+    """
+    if n < 0 or past < 0:
+        raise ValueError(f"Numbers of tokens cannot be negative, but n is {n} and past is {past}.")
+    return torch.ones(n, past + n, dtype=torch.bool, device=device).tril(past)
 
 
 class KVCache:

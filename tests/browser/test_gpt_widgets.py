@@ -9,8 +9,8 @@ import pytest
 import torch
 from playwright.sync_api import Page
 
-from course_lib.fused_block import causal_mask
 from course_lib.generation import next_token_probs
+from course_lib.kv_cache import causal_mask
 from course_lib.widgets import CacheSteps, NextToken
 
 pytestmark = pytest.mark.browser
