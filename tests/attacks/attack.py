@@ -11,6 +11,7 @@ from tests.attacks.kit import Kit
 
 FULL, ZERO = "full", "zero"
 TARGET = "gram_attention"  # the question that most attacks are about: three come before it and five after
+AFTER_TARGET = ("split_heads", "MultiHeadAttention", "LayerNorm", "TransformerBlock", "is_permutation_equivariant")
 Points = str | float | tuple[float, float]
 
 
@@ -113,6 +114,12 @@ def noted(*notes: str) -> Required:
 def loses(*words: str, question: str = TARGET, points: Points = ZERO, notes: tuple[str, ...] = ()) -> Required:
     """One question loses its points, for a reason with one of these words; all others keep theirs."""
     return Required(points={question: points}, reasons={question: words} if words else {}, notes=notes)
+
+
+def poisons(*words: str) -> Required:
+    """The question gets nothing, those before it keep all; its author has spoilt the process for those after it."""
+    later = {question: (0.0, 99.0) for question in AFTER_TARGET}
+    return Required(points={TARGET: ZERO, **later}, reasons={TARGET: words} if words else {})
 
 
 def person(*words: str) -> Required:

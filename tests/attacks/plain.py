@@ -76,15 +76,11 @@ def main(argv: list[str] | None = None) -> None:
 
 def chosen(names: list[str], record: dict) -> list[Attack]:
     """The attacks that were named, by themselves or by category; without names, those not recorded."""
-    groups = corpus.by_category()
-    if not names:
-        # One of each category at a time, so that a run that is stopped has something of everything.
-        rounds = itertools.zip_longest(*groups.values())
-        return [attack for round in rounds for attack in round if attack and attack.name not in record]
-    unknown = set(names) - set(groups) - {attack.name for attack in corpus.all_attacks()}
-    if unknown:
-        raise SystemExit(f"There is no attack or category {', '.join(sorted(unknown))}.")
-    return [a for group, attacks in groups.items() for a in attacks if group in names or a.name in names]
+    if names:
+        return corpus.chosen(names)
+    # One of each category at a time, so that a run that is stopped has something of everything.
+    rounds = itertools.zip_longest(*corpus.by_category().values())
+    return [attack for round in rounds for attack in round if attack and attack.name not in record]
 
 
 def make_template(folder: Path) -> None:

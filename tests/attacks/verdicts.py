@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from autograder import checks
+from autograder.grading.journal import ASIDE, GRADED
+from autograder.grading.report import Row
 from tests.attacks.attack import FULL, ZERO, Attack, Points, Required
 from tests.attacks.kit import ASSIGNMENT
 
@@ -94,3 +96,49 @@ def compare(required: Required, given: dict[str, list], facts: dict[str, Any], a
     elif required.essay and not essay[2] and essay[0] is not None:
         found.append("the written answer was marked 0, unread")
     return found
+
+
+def broken(attack: Attack, row: Row | None) -> list[str]:
+    """What the isolated grader owes this attack and did not give, in sentences; empty if all is as required."""
+    required = attack.required
+    if row is None:
+        return [f"nobody is called {attack.who}"]
+    if row.status == ASIDE:
+        if required.graded is True:
+            return [f"it is for a person: {row.problem}"]
+        return stands(required.problem, row.problem, "the problem")
+    if row.status != GRADED:
+        return [f"it is {row.status}: {row.problem}"]
+    if required.graded is False:
+        return [f"it was graded with {row.total:g} points"]
+    found = []
+    for question, (low, high) in owed(required).items():
+        mark = row.marks.get(question)
+        if mark is None or mark.points is None:
+            found.append(f"{question} has no points")
+            continue
+        if not low - 1e-6 <= mark.points <= high + 1e-6:
+            found.append(f"{question} has {mark.points:g} points ({mark.reason}), not {low:g} to {high:g}")
+        if mark.points < mark.max_points:
+            words = required.reasons.get(question, ())
+            found += (
+                stands(words, mark.reason, f"the reason of {question}")
+                if mark.reason
+                else [f"{question} has no reason"]
+            )
+    essay = row.marks.get(ESSAY)
+    if essay is None or (essay.points is not None and essay.points != 0):
+        found.append(f"the written answer has {essay and essay.points} points")
+    elif required.essay and ESSAY not in row.unmarked:
+        found.append("the written answer does not wait for a person")
+    told = " ".join(row.notes)
+    return found + [f"no note says: {note} (there is: {told[:300]})" for note in required.notes if note not in told]
+
+
+def stands(words: tuple[str, ...], text: str, what: str) -> list[str]:
+    """A sentence if none of the words stands in the text."""
+    if not text:
+        return [f"{what} is empty"]
+    if words and not any(word.lower() in text.lower() for word in words):
+        return [f"{what} is: {text[:200]} (none of: {', '.join(words)})"]
+    return []

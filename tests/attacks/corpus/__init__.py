@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 
 from tests.attacks.attack import Attack
 
@@ -17,3 +18,13 @@ def by_category() -> dict[str, list[Attack]]:
 def all_attacks() -> list[Attack]:
     """Every attack."""
     return [attack for attacks in by_category().values() for attack in attacks]
+
+
+def chosen(names: Sequence[str]) -> list[Attack]:
+    """The attacks with these names or in these categories; all if there are no names."""
+    groups = by_category()
+    everything = all_attacks()
+    unknown = set(names) - set(groups) - {attack.name for attack in everything}
+    if unknown:
+        raise SystemExit(f"There is no attack or category {', '.join(sorted(unknown))}.")
+    return [a for group, attacks in groups.items() for a in attacks if not names or group in names or a.name in names]

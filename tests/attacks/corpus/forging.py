@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.attacks.attack import TARGET, Attack, Required, loses, nothing
+from tests.attacks.attack import TARGET, Attack, Required, loses, nothing, poisons
 from tests.attacks.making import WRONG, Make, added, cell, top
 
 FORGED_REPLY = """
@@ -41,7 +41,7 @@ def header(text: str) -> Make:
     return reply(f"body = {text}\nreturn b'TCW1' + struct.pack('<I', len(body)) + body")
 
 
-FORGED = loses("reply", "form", "forged", "missing", "expected", "got", "raised")
+FORGED = poisons("reply", "form", "expected", "got", "raised")
 ATTACKS = [
     Attack(
         "check-redefined",
@@ -88,13 +88,13 @@ ATTACKS = [
         "probe-patched",
         "the probe reports no values and no error",
         patched("import autograder.probe as p\np.run = lambda *a, **k: {'values': {}, 'error': None, 'printed': ''}"),
-        WRONG_ANSWER,
+        FORGED,
     ),
     Attack(
         "plain-patched",
         "the probe's values are all replaced",
         patched("import autograder.probe as p\np.plain = lambda *a, **k: True\np._read = lambda *a, **k: None"),
-        WRONG_ANSWER,
+        FORGED,
     ),
     Attack(
         "torch-equal-patched",
@@ -165,7 +165,7 @@ ATTACKS = [
         "reply-huge",
         "a reply of 400 MB",
         reply("return b'TCW1' + bytes(400_000_000)"),
-        loses("reply", "memory", "output limit", "process ended", "timeout"),
+        poisons("reply", "memory", "output limit", "process ended", "timeout"),
     ),
     Attack("header-claims-4gb", "a header that claims 4 GB", reply("return b'TCW1\\xff\\xff\\xff\\xff{}'"), FORGED),
     Attack("header-deep", "a header nested 100,000 deep", header("b'[' * 100_000 + b']' * 100_000"), FORGED),

@@ -191,7 +191,7 @@ ATTACKS = [
         "big-tensor",
         "a tensor of 800 MB",
         returns("torch.zeros(200_000_000)"),
-        loses("memory", "reply", "output limit", "shape", "timeout"),
+        loses("memory", "reply", "output limit", "shape", "timeout", "got"),
     ),
     Attack("meta-tensor", "a tensor without numbers", returns("torch.empty_like(tokens, device='meta')"), ZERO),
     Attack(
