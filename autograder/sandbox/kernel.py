@@ -15,7 +15,10 @@ from autograder.sandbox import linux, seccomp
 from autograder.sandbox.limits import Limits
 
 HOME = "/home/student"
-WRITABLE = ("/tmp", HOME, "/dev/shm")
+WRITABLE = {"home": HOME, "shm": "/dev/shm", "tmp": "/tmp"}  # "/tmp" last: all three are made in there
+# where a process whose user is root outside could change the machine, and what tells about it
+READ_ONLY = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs")
+HIDDEN = ("/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/kallsyms", "/proc/cmdline", "/proc/timer_list")
 LOOK_EVERY = 0.1
 PAGE = resource.getpagesize()
 MEGABYTE = 1 << 20
@@ -61,6 +64,7 @@ def _say(lifeline: socket.socket, what: dict[str, object]) -> None:
 
 def _be_kernel(connection: socket.socket, limits: Limits, mode: str, tell: int) -> None:
     try:
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         enclose(limits)
         os.write(tell, b".")
         keep = connection.fileno()
@@ -81,9 +85,17 @@ def enclose(limits: Limits) -> None:
     """Empty folders to write in, and a /proc that shows this submission's processes only."""
     linux.mount("none", "/", flags=linux.REC | linux.PRIVATE)
     linux.mount("proc", "/proc", "proc", linux.NOSUID | linux.NODEV | linux.NOEXEC)
-    for place in WRITABLE:
-        options = f"size={limits.disk_mb}m,nr_inodes={limits.files},mode=1777"
-        linux.mount("tmpfs", place, "tmpfs", linux.NOSUID | linux.NODEV, options)
+    for place in filter(os.path.exists, READ_ONLY):
+        linux.bind(place, place)
+    for place in filter(os.path.exists, HIDDEN):
+        linux.bind("/dev/null", place)
+    # one file system for all that is written, so that the limit counts the sum
+    options = f"size={limits.disk_mb}m,nr_inodes={limits.files},mode=755"
+    linux.mount("tmpfs", "/tmp", "tmpfs", linux.NOSUID | linux.NODEV, options)
+    for name, place in WRITABLE.items():
+        os.mkdir(f"/tmp/{name}")
+        os.chmod(f"/tmp/{name}", 0o1777)
+        linux.mount(f"/tmp/{name}", place, flags=linux.BIND)
     linux.set_hostname("student")
 
 
@@ -112,7 +124,7 @@ def set_limits(limits: Limits) -> None:
         "RLIMIT_FSIZE": limits.disk_mb * MEGABYTE,
         "RLIMIT_NPROC": limits.processes,
         "RLIMIT_NOFILE": 512,
-        "RLIMIT_CORE": 0,
+        "RLIMIT_CORE": 1,  # with 0 a machine that pipes crashed processes to a program would do so
         "RLIMIT_MEMLOCK": 0,
         "RLIMIT_MSGQUEUE": 0,
     }.items():

@@ -18,6 +18,7 @@ LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/sel
 # torch counts the processors here
 PROCESSORS = "/sys/devices/system/cpu"
 WRITABLE = ("/tmp", HOME, "/dev/shm")
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def python_folders() -> dict[str, str]:
@@ -37,6 +38,19 @@ def python() -> str:
     return f"{ENVIRONMENT}/bin/{Path(sys.executable).name}"
 
 
+def course_folders() -> list[Path]:
+    """Where the course itself is: its repository, or what of it is installed in an environment."""
+    repository = PACKAGE.parent
+    return [repository] if (repository / "pyproject.toml").is_file() else [PACKAGE, repository / "course_lib"]
+
+
+def covered(shown: dict[str, str], folders: list[Path]) -> list[str]:
+    """Where those of `folders` would be seen that lie in a folder of `shown`, which says where each is shown."""
+    places = [(place, folder.relative_to(os.path.realpath(real))) for real, place in shown.items() for folder in folders
+              if folder.is_relative_to(os.path.realpath(real))]  # fmt: skip
+    return sorted({os.path.join(place, inner) for place, inner in places})
+
+
 def build(root: str, view: str) -> None:
     """Put the file system together at the empty folder `root`, in a mount namespace of this process's own.
 
@@ -52,6 +66,8 @@ def build(root: str, view: str) -> None:
             _show(f"/{name}", root)
     for folder, place in python_folders().items():
         _show(folder, root, place)
+    for place in covered({"/usr": "/usr"} | python_folders(), course_folders()):
+        linux.mount("tmpfs", root + place, "tmpfs", linux.NOSUID | linux.NODEV | linux.RDONLY, "mode=755")
     for name in ETC:
         if os.path.exists(f"/etc/{name}"):
             _show(f"/etc/{name}", root)
