@@ -19,7 +19,7 @@ from traitlets.utils.importstring import import_item
 
 from autograder.course import Course, CourseError
 from autograder.grading import folder
-from autograder.grading.rows import Graded, complete, read_parts, refuse_unjudged, save, set_penalty
+from autograder.grading.rows import Graded, Refused, complete, read_parts, refuse_unjudged, save, set_penalty
 
 PATIENCE = 60.0  # seconds that another program may hold the gradebook
 
@@ -101,7 +101,7 @@ class Writer:
                 return
             except exc.DBAPIError as error:
                 if not passes(error):
-                    raise CourseError(refusal(work.student, error)) from error
+                    raise refusal(work.student, error) from error
                 if time.monotonic() - began > self.patience:
                     raise Locked(
                         f"Another program has kept the gradebook locked for {self.patience:.0f} s, so the grades of "
@@ -145,19 +145,25 @@ def passes(error: exc.DBAPIError) -> bool:
     return error.connection_invalidated or state in ("40001", "40P01", "55P03", "23505")
 
 
-def refusal(student: str, error: exc.DBAPIError) -> str:
-    """The sentence for what the database did not accept."""
+def refusal(student: str, error: exc.DBAPIError) -> CourseError:
+    """What to raise, with a sentence, for what the database did not accept."""
     full = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
     if full or getattr(error.orig, "sqlstate", None) == "53100":
-        return f"The disk is full: the grades of '{student}' were not written. Make room and grade again."
-    return f"The gradebook did not accept the grades of '{student}' ({error.orig}). Nothing of them was written."
+        return CourseError(f"The disk is full: the grades of '{student}' were not written. Make room and grade again.")
+    if isinstance(error, (exc.DataError, exc.IntegrityError)):
+        return Refused(f"The gradebook did not accept the grades of '{student}' ({error.orig}).")
+    return CourseError(
+        f"The gradebook did not accept the grades of '{student}' ({error.orig}). Nothing of them was written."
+    )
 
 
 def late_penalties(converter: Autograde) -> AssignLatePenalties | None:
     """nbgrader's step that assigns penalties, as the course has configured it, or None if it has removed it."""
     exporter = NotebookExporter(parent=converter, config=converter.config)
     for step in converter.autograde_preprocessors:
-        made = exporter.register_preprocessor(import_item(step) if isinstance(step, str) else step)
-        if isinstance(made, AssignLatePenalties) and made.enabled:
-            return made
+        step = import_item(step) if isinstance(step, str) else step
+        if isinstance(step, type) and issubclass(step, AssignLatePenalties):
+            step = step(parent=exporter)
+        if isinstance(step, AssignLatePenalties) and step.enabled:
+            return step
     return None
