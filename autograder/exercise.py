@@ -111,12 +111,14 @@ class Exercise:
     """An exercise's check.
 
     ``name`` is ``<assignment>.<function or class>``; ``objects`` are the names that a student hands to `check`, in
-    order. ``seconds`` is the longest that one step of student code may run.
+    order. ``seconds`` is the longest that one step of student code may run. ``lends`` are modules of the course that an
+    answer may use and that are absent where work is graded but while this exercise is judged.
     """
 
     name: str
     objects: tuple[str, ...]
     seconds: float = 10.0
+    lends: tuple[str, ...] = ()
     cases: list[Case] = field(default_factory=list)
     mistakes: list[Answer] = field(default_factory=list)
     variants: list[Answer] = field(default_factory=list)

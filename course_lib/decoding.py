@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from course_lib.encoder_decoder import DecoderCache, EncoderDecoder
-from course_lib.generation import at_least_float32, evaluating
+from course_lib.generation import evaluating
+from course_lib.sampling import at_least_float32
 
 
 @torch.no_grad()

@@ -15,7 +15,9 @@ COMMON = ("__init__.py", "data", "figures")
 PROBE = ("__init__.py", "probe.py", "wire.py", "given.py", "functions.py")
 SANDBOX = ("__init__.py", "channel.py", "kernel.py", "limits.py", "linux.py", "outputs.py", "runner.py", "seccomp.py",
            "shell.py", "zygote.py")  # fmt: skip
-STAND_IN = "student_check.py"
+# what stands in for a module of the course: the check, and the one function of a later module that an answer may use
+STAND_INS = {"autograder/check.py": "student_check.py"}
+LENT = {"gpt": {"course_lib/generation.py": "student_generation.py"}}
 
 
 def build(assignment: str, folder: Path, *, whole: bool = False) -> None:
@@ -34,7 +36,8 @@ def build(assignment: str, folder: Path, *, whole: bool = False) -> None:
         _copy(PACKAGE / name, folder / "autograder" / name)
     for name in SANDBOX:
         _copy(PACKAGE / "sandbox" / name, folder / "autograder" / "sandbox" / name)
-    _copy(PACKAGE / "sandbox" / STAND_IN, folder / "autograder" / "check.py")
+    for place, name in (STAND_INS | LENT.get(assignment, {})).items():
+        _copy(PACKAGE / "sandbox" / name, folder / place)
 
 
 def _existing(modules: tuple[str, ...]) -> list[str]:

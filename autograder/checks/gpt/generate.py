@@ -12,7 +12,7 @@ from autograder.exercise import Draw, Exercise
 from autograder.program import Plan
 from autograder.wire import Ref
 
-EXERCISE = Exercise("gpt.generate", objects=("generate",))
+EXERCISE = Exercise("gpt.generate", objects=("generate",), lends=("course_lib.sampling",))
 # shares are compared after rounding to 0.1; with so many rows one that is right misses by 0.05 in 10^9 trials or more
 ROWS = 4_000
 NEVER = -60.0
