@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.grading.attempt import Attempt, Call, Question, is_test, parse_call
+from autograder.grading.flags import flags
 from autograder.grading.prepare import Unreadable, prepare
 from autograder.grading.reasons import explain_cells
 from autograder.grading.restore import grade_id
@@ -71,7 +73,8 @@ class Job:
 class Outcome:
     """What came of one submission: a notebook with results, or why there is none.
 
-    `fault` marks a fault of the machine or the grader: the same work may be tried again.
+    `fault` marks a fault of the machine or the grader: the same work may be tried again, in this run unless it is
+    `lasting`.
     """
 
     student: str
@@ -79,9 +82,14 @@ class Outcome:
     notebook: str = ""
     problem: str = ""
     fault: bool = False
+    lasting: bool = False
     digest: str = ""
     notes: list[str] = field(default_factory=list)
     reasons: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+class CheckFailed(SandboxError):
+    """A check raised where it judges: a fault of the course's own, which another try will not mend."""
 
 
 class JudgeClient:
@@ -111,10 +119,13 @@ class JudgeClient:
                 sock.connect(self.path)
                 self.channel = Channel(sock)
             self.channel.send(head, blobs, JUDGE_SECONDS)
-            return self.channel.receive(time.monotonic() + JUDGE_SECONDS)
+            said, parts = self.channel.receive(time.monotonic() + JUDGE_SECONDS)
         except (OSError, ChannelError) as error:
             self.channel = None
             raise SandboxError(f"the judge does not answer ({error})") from error
+        if "failed" in said:
+            raise CheckFailed(f"the check of '{head['exercise']}' itself failed ({said['failed']}): mend it")
+        return said, parts
 
 
 def grade(
@@ -137,12 +148,17 @@ def grade(
         attempt.run(open_box)
         notebook = finish(job, attempt, judge, job.results_before(student) if only else {})
         outcome.notebook = nbformat.v4.writes(notebook)
-        outcome.notes = prepared.notes
+        outcome.notes = [*prepared.notes, *flags(prepared.cells, job.assignment)]
         outcome.reasons = explain_cells(notebook.cells)
     except Unreadable as error:
         outcome.problem = str(error)
     except SandboxError as error:
         outcome.problem, outcome.fault = f"{error}; grade again", True
+        outcome.lasting = isinstance(error, CheckFailed)
+    except Exception as error:  # of the grader's own making: it must cost neither the worker nor the student
+        traceback.print_exc()
+        what = f"{type(error).__name__}: {error}"[:200]
+        outcome.problem, outcome.fault, outcome.lasting = f"the grader failed at it ({what})", True, True
     outcome.digest = hashlib.sha256(outcome.notebook.encode("utf-8", "surrogatepass")).hexdigest()
     outcome.seconds = time.monotonic() - began
     return outcome
@@ -166,7 +182,8 @@ def finish(
         elif cell.cell_type == "code":
             cell.outputs = list(shown(attempt, index))
     budget = Budget(text_per_cell=int(job.limits.output_kb * 1000))
-    notebook = nbformat.v4.new_notebook(cells=attempt.cells)
+    # what a student's process claims to have shown need not be valid: it is cleaned before anything validates it
+    notebook = NotebookNode(cells=attempt.cells, metadata=NotebookNode())
     return clean_notebook(notebook, budget, trusted=results, given=job.given)
 
 
