@@ -16,7 +16,7 @@ book:  ## the book alone
 serve:  ## JupyterLab with formgrader on the course folder
 	@.venv/bin/autograder serve
 
-bench:  ## time the course beside its peers, and keep the table in tests/benchmarks/latest.md
-	@$(PYTHON) autograder/environment.py --tests && .venv/bin/python -m tests.benchmarks.run
+bench:  ## time the library and the grader beside their peers, and keep the tables in tests/benchmarks/
+	@$(PYTHON) autograder/environment.py --tests && .venv/bin/python -m tests.benchmarks.grading && .venv/bin/python -m tests.benchmarks.run
 
 .PHONY: help course test book serve bench

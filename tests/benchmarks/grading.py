@@ -1,0 +1,154 @@
+"""Time the isolated grader beside plain nbgrader: `python -m tests.benchmarks.grading` prints a table and keeps it.
+
+The same submissions of one assignment are graded three times in one run, one after the other: by `nbgrader autograde`
+and `nbgrader generate_feedback`, by `autograder grade` and `autograder feedback`, and, without any of what grading is
+besides, by one warm process that runs the students' cells and answers the probes.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+LATEST = Path(__file__).with_name("grading.md")
+PROGRAMS = Path(sys.executable).parent
+ROUND = """
+import json, sys, time
+import nbformat
+from autograder import checks, judge, probe
+from autograder.grading.attempt import is_test, parse_call
+
+requests, began, graded = {}, None, 0
+with probe.one_thread():
+    for path in sys.argv[1:]:
+        space = {"__name__": "__main__"}
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type != "code":
+                continue
+            if not is_test(cell):
+                try:
+                    exec(compile(cell.source, "<cell>", "exec"), space)
+                except Exception as error:
+                    pass_on = error  # as in a notebook: the next cell runs all the same
+                continue
+            call = parse_call(cell.source)
+            if call.exercise not in requests:
+                requests[call.exercise] = judge.requests(checks.load(call.exercise), "0")
+            objects = tuple(space[name] for name in call.names if name in space)
+            if len(objects) == len(call.names):
+                list(probe.answers(requests[call.exercise], objects))
+        graded += 1
+        began = began or time.perf_counter()  # the first one warms up
+print(json.dumps((time.perf_counter() - began) / (graded - 1)))
+"""
+
+
+def hand_in(course: Path, assignment: str, count: int) -> list[Path]:
+    """A course folder with `count` submissions that nbgrader can grade to their end; returns the notebooks."""
+    import nbformat
+
+    from autograder import checks
+    from autograder.course import Course
+    from autograder.grading.collect import collect
+    from autograder.sample_class import Sheet, deal_mistakes, student_names
+
+    run([PROGRAMS / "autograder", "release", assignment, "--course", course])
+    place = Course.at(course)
+    released = nbformat.read(place.release(assignment) / f"{assignment}.ipynb", as_version=4)
+    exercises = [checks.load(name) for name in checks.names(assignment)]
+    hands = [answers for _, answers in deal_mistakes(exercises)]
+    right = {e.objects[0]: e.variants[0].source for e in exercises}
+    folder = course / "handed-in"
+    folder.mkdir()
+    for index, name in enumerate(student_names(count)):
+        # half of the class is right in another way, the other half wrong in a known one here and there
+        chosen = {e.objects[0]: e.variants[index % len(e.variants)].source for e in exercises}
+        wrong = hands[index % len(hands)] if index % 2 else {}
+        sheet = Sheet(released).answer(right | chosen | wrong).essay("An answer in words.")
+        (folder / f"{name}.ipynb").write_text(sheet.text())
+    collect(place, assignment, [folder])
+    return sorted(course.glob(f"submitted/*/{assignment}/{assignment}.ipynb"))
+
+
+def run(command: list[object], cwd: Path | None = None) -> float:
+    """Run a command to its end and return the seconds; CalledProcessError if it fails."""
+    began = time.perf_counter()
+    environment = dict(os.environ, PATH=f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}")
+    done = subprocess.run([str(c) for c in command], cwd=cwd, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.stderr.write(done.stdout[-2000:] + done.stderr[-4000:])
+        done.check_returncode()
+    return time.perf_counter() - began
+
+
+def warm(notebooks: list[Path]) -> float:
+    """Seconds that the cells and probes of one submission take in one warm process."""
+    environment = dict(os.environ, OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    command = [sys.executable, "-c", ROUND, *map(str, notebooks)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def scores(course: Path, assignment: str) -> dict[str, float]:
+    """The scores in a course's gradebook by student."""
+    from autograder.course import Course
+
+    with Course.at(course).gradebook() as gradebook:
+        return {s.student.id: s.score for s in gradebook.assignment_submissions(assignment)}
+
+
+def compare(assignment: str, count: int, folder: Path) -> tuple[list[str], dict[str, float]]:
+    """The lines of a table, and the seconds of each contestant."""
+    plain, ours = folder / "plain", folder / "ours"
+    notebooks = hand_in(plain, assignment, count)
+    shutil.copytree(plain, ours)
+    sys.stderr.write(f"{len(notebooks)} submissions; the isolated grader …\n")
+    seconds = {"grade": run([PROGRAMS / "autograder", "grade", assignment, "--course", ours])}
+    seconds["feedback"] = run([PROGRAMS / "autograder", "feedback", assignment, "--course", ours])
+    sys.stderr.write("one warm process …\n")
+    seconds["warm"] = warm(notebooks) * len(notebooks)
+    sys.stderr.write("plain nbgrader …\n")
+    seconds["autograde"] = run([PROGRAMS / "nbgrader", "autograde", assignment], plain)
+    seconds["generate"] = run([PROGRAMS / "nbgrader", "generate_feedback", assignment], plain)
+    if scores(ours, assignment) != scores(plain, assignment):
+        raise AssertionError("the two graders do not agree on the scores")
+    whole, theirs = seconds["grade"] + seconds["feedback"], seconds["autograde"] + seconds["generate"]
+    rows = [
+        ("plain `nbgrader autograde` + `generate_feedback`", theirs),
+        ("isolated: `autograder grade` + `autograder feedback`", whole),
+        ("of this `autograder grade`", seconds["grade"]),
+        ("of this `autograder feedback`", seconds["feedback"]),
+        ("cells and probes alone, in one warm process", seconds["warm"]),
+    ]
+    lines = [f"| {count} submissions of {assignment}, scores equal | seconds | a minute | times plain |",
+             "|---|--:|--:|--:|"]  # fmt: skip
+    lines += [f"| {name} | {s:.1f} | {60 * count / s:.0f} | {theirs / s:.1f} |" for name, s in rows]
+    return lines, seconds
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Grade the class by each contestant, print the table, and write it."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.grading", description=__doc__.split("\n")[0])
+    parser.add_argument("--assignment", default="attention", help="(%(default)s)")
+    parser.add_argument("--students", type=int, default=40, help="(%(default)s)")
+    parser.add_argument("--out", type=Path, default=LATEST, help="the file to write (this folder's grading.md)")
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        lines, _ = compare(args.assignment, args.students, Path(folder))
+    import torch
+
+    from tests.benchmarks.machine import describe
+
+    head = ["# The isolated grader beside plain nbgrader", "",
+            f"Measured on: {describe(torch.device('cpu'))}. Remade by `make bench`.", ""]  # fmt: skip
+    sys.stdout.write("\n".join(lines) + "\n")
+    args.out.write_text("\n".join([*head, *lines]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
