@@ -36,7 +36,7 @@ TAR_HEADER = 3_072
 XZ_MEMORY = 128_000_000
 CHUNK = 1 << 20
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
-SKIPPED = re.compile(r"(^|/)(\.[^/]*|__MACOSX|__pycache__|Thumbs\.db|desktop\.ini)(/|$)")
+SKIPPED = re.compile(r"(^|/)(\.(?!\.?(/|$))[^/]*|__MACOSX|__pycache__|Thumbs\.db|desktop\.ini)(/|$)")
 
 
 class Refused(Exception):
@@ -71,7 +71,7 @@ def unpack(path: Path, source: str, into: Path, total: int = MAX_TOTAL, level: i
             total = min(total, max(MODEST, MAX_RATIO * file.seek(0, io.SEEK_END)))
             file.seek(0)
             zipped = magic[:2] == b"PK"
-            return list((unzip if zipped else untar)(file, source, into, total, level))
+            members = list((unzip if zipped else untar)(file, source, into, total, level))
     except Unreadable as error:
         raise Refused(str(error)) from None
     except Refused:
@@ -80,6 +80,9 @@ def unpack(path: Path, source: str, into: Path, total: int = MAX_TOTAL, level: i
         raise Refused("it needs too much memory to be unpacked") from None
     except Exception as error:  # Python's readers raise whatever a damaged archive makes them trip over
         raise Refused(f"it is damaged or not an archive ({type(error).__name__}: {printable(str(error))})") from None
+    if not members:
+        raise Refused("it is empty, or not an archive")
+    return members
 
 
 def unzip(file: BinaryIO, source: str, into: Path, total: int, level: int) -> Iterator[Found]:
@@ -154,7 +157,7 @@ def untar(file: BinaryIO, source: str, into: Path, total: int, level: int) -> It
             seen += member.size
             if seen > total:
                 raise Refused(f"it unpacks to more than {total / 1e6:.0f} MB")
-            if member.isdir() or SKIPPED.search(member.name):
+            if member.isdir() or SKIPPED.search(member.name.replace("\\", "/")):
                 continue
             parts, problem = safe_parts(member.name)
             if not member.isreg():

@@ -45,19 +45,20 @@ class Sorter:
     def __init__(self, assignment: str, open_archive: Open) -> None:
         self.assignment, self.open_archive = assignment, open_archive
 
-    def sort(self, files: list[Found], name: str, packed: bool = False) -> list[Work]:
+    def sort(self, files: list[Found], name: str, personal: bool = False) -> list[Work]:
         """The pieces of work in a folder or archive called `name`.
 
         A file or folder called as a learning platform calls it is the student's named there. Else a folder is its
         student's if there is one notebook in it, or one called like the assignment; a folder of several is a group,
-        in which each file is the student's it is named after. An archive with one notebook in it is its student's.
+        in which each file is the student's it is named after. An archive with one notebook in it is the student's it is
+        named after, which `personal` says that it can be.
         """
         notebooks = [file for file in files if is_notebook(file)]
         tops = {file.parts[0] for file in files}
         platform = any(from_platform(stem(top).removesuffix(".ipynb")) for top in tops)
-        if not platform and packed and len(notebooks) == 1 and name.casefold() not in COLLECTIVE:
-            if not is_assignment(name, self.assignment):
-                return [self.one(Owner(name), files, name)]
+        alone = len(notebooks) <= 1 and not archives_elsewhere(files, notebooks)
+        if personal and not platform and alone and name.casefold() not in COLLECTIVE:
+            return [self.one(Owner(name), files, name)]
         if not platform and len(notebooks) == 1 and notebooks[0].parts[:-1] == ():
             only = notebooks[0]
             if not from_file(Path(only.name).stem, self.assignment) and not any(is_archive(f.name) for f in files):
@@ -84,9 +85,10 @@ class Sorter:
         """The work in a file that lies beside others' work."""
         if is_archive(file.name) and not file.problem:
             inside, problem = self.open_archive(file)
+            own = from_file(stem(file.name), self.assignment)
             if not problem:
-                return self.sort(inside, stem(file.name), packed=True)
-            return [Work(Owner(stem(file.name)), file.source, file.path, files={file.name: file}, problem=problem)]
+                return self.sort(inside, own or folder, personal=bool(own))
+            return [Work(Owner(own or folder), file.source, file.path, files={file.name: file}, problem=problem)]
         label = from_file(Path(file.name).stem, self.assignment) or folder
         return [self.one(Owner(label), [file], file.name)]
 
@@ -95,10 +97,10 @@ class Sorter:
         owner = Owner(above if is_assignment(name, self.assignment) else name)
         notebooks = [file for file in files if is_notebook(file)]
         named = [file for file in notebooks if is_assignment(file.name, self.assignment)]
-        if len(notebooks) == 1 or len(named) == 1:
-            return [self.one(owner, files, name)]
-        archives = [file for file in files if is_archive(file.name)]
-        if not notebooks and len(archives) <= 1:
+        for chosen in (notebooks, named):
+            if len(chosen) == 1 and not archives_elsewhere(files, chosen):
+                return [self.one(owner, files, name)]
+        if not notebooks and sum(is_archive(file.name) for file in files) <= 1:
             return [self.one(owner, files, name)]
         return self.sort(files, owner.name)
 
@@ -143,6 +145,12 @@ def is_notebook(file: Found) -> bool:
     return file.name.lower().endswith(".ipynb")
 
 
+def archives_elsewhere(files: list[Found], notebooks: list[Found]) -> list[Found]:
+    """The archives that do not lie beside or below the notebook: they hold other work, and not its data."""
+    base = notebooks[0].parts[:-1] if notebooks else None
+    return [file for file in files if is_archive(file.name) and (base is None or file.parts[: len(base)] != base)]
+
+
 def own_name(owner: Owner, name: str) -> str:
     """A file's own name: what stands behind the platform's part of it."""
     return owner.rest + name[len(Path(name).stem) :] if owner.rest and not is_archive(name) else name
@@ -152,5 +160,5 @@ def no_notebook(files: list[Found]) -> str:
     """Why there is no work in these files."""
     if len(files) == 1:
         name = files[0].name
-        return f"{name} is not a notebook" + ("; unpack it first" if OTHERS.search(name) else "")
+        return f"{name} is not a notebook" + ("; unpack it first" if OTHERS.search(name) or is_archive(name) else "")
     return f"there is no notebook among its {len(files)} files"
