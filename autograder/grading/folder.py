@@ -122,10 +122,13 @@ def put(target: Path) -> None:
 
 
 def discard(target: Path) -> None:
-    """Remove the draft, and the student's folder if nothing else is in it."""
-    remove(draft_of(target))
-    if target.parent.is_dir() and not any(target.parent.iterdir()):
-        target.parent.rmdir()
+    """Remove the draft, and the student's folder if nothing else is in it; what cannot be removed is left to `heal`."""
+    try:
+        remove(draft_of(target))
+        if target.parent.is_dir() and not any(target.parent.iterdir()):
+            target.parent.rmdir()
+    except OSError as error:
+        log.warning("%s could not be removed: %s", draft_of(target), error)
 
 
 def heal(step: Path, assignment: str) -> None:
