@@ -5,6 +5,7 @@ from __future__ import annotations
 from autograder import checks
 from tests.attacks.kit import ASSIGNMENT, Kit, right_answers
 
+NEIGHBOUR = "zz-honest"  # comes after every attacker in the alphabet
 # Exercises whose first known mistake costs the same whatever numbers are drawn.
 FIRM = ("softmax", "attend", "split_heads")
 

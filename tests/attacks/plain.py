@@ -20,7 +20,7 @@ from pathlib import Path
 
 import nbformat
 
-from autograder.course import SOLUTIONS
+from autograder.course import REPOSITORY, SOLUTIONS
 from autograder.release import read_source
 from tests.attacks import corpus, plain_inside
 from tests.attacks.attack import Attack
@@ -105,6 +105,14 @@ def run(attack: Attack, folder: Path) -> dict:
     end = contain(folder, lambda: plain_inside.observe_attack(attack, folder, alone), 5 * LIMIT)
     path = folder / "facts.json"
     return json.loads(path.read_text()) if path.is_file() else {"died": end}
+
+
+def scrubbed(facts: dict, folder: Path) -> dict:
+    """The facts without the names of this machine's folders, so that two machines' records can be compared."""
+    text = json.dumps(facts)
+    for place, name in ((folder, "FOLDER"), (Path(sys.prefix), "ENVIRONMENT"), (REPOSITORY, "REPOSITORY")):
+        text = text.replace(str(place), name)
+    return json.loads(text)
 
 
 def write(record: dict) -> None:

@@ -25,8 +25,8 @@ from tests.attacks.active import MARK, active_content
 from tests.attacks.attack import Attack, File, Item, lay
 from tests.attacks.bait import Bait, changes, fingerprint, lay_out
 from tests.attacks.kit import ASSIGNMENT, Kit
+from tests.attacks.neighbours import NEIGHBOUR
 
-NEIGHBOUR = "zz-honest"  # graded after the attacker, as nbgrader goes by the alphabet
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar")
 # zip_collect has no default for this: it must be told where the student's id stands, here in the archive's name.
 COLLECTOR = r"--FileNameCollectorPlugin.named_regexp=.*/extracted/(?P<student_id>[^/]+)/(?:.*/)?(?P<file_id>[^/]+)$"

@@ -9,6 +9,7 @@ from autograder.grading.journal import ASIDE, GRADED
 from autograder.grading.report import Row
 from tests.attacks.attack import FULL, ZERO, Attack, Points, Required
 from tests.attacks.kit import ASSIGNMENT
+from tests.attacks.neighbours import NEIGHBOUR
 
 ESSAY, ESSAY_POINTS = "why-scale", 4.0
 CORRECT = "as it should be"
@@ -40,8 +41,6 @@ def plain_outcome(attack: Attack, facts: dict[str, Any]) -> list[str]:
     """What happened under plain nbgrader, in a few words each; `CORRECT` alone if nothing was amiss."""
     if "died" in facts:
         return ["took the whole container down" if facts["died"] != "limit" else "hung until the limit"]
-    from tests.attacks.plain_inside import NEIGHBOUR
-
     found = []
     scores = facts["scores"]
     autograde = [c for c in facts["commands"] if c["command"] == "autograde"][-1]
@@ -55,6 +54,8 @@ def plain_outcome(attack: Attack, facts: dict[str, Any]) -> list[str]:
             found.append("the honest neighbour lost points")
     mine = [who for who in scores if who != NEIGHBOUR]
     given = {cell.removesuffix("-check"): values for cell, values in scores[mine[0]].items()} if mine else {}
+    if any(c["command"] == "zip_collect" and c["code"] not in (0, "limit") for c in facts["commands"]):
+        found.append("collecting stopped for the whole class")
     found += compare(attack.required, given, facts, autograde)
     if facts["changed"]:
         found.append("changed files outside")
@@ -76,10 +77,15 @@ def compare(required: Required, given: dict[str, list], facts: dict[str, Any], a
     marks = {q: values[0] for q, values in given.items() if q in question_points() and values[0] is not None}
     essay = given.get(ESSAY, [None, ESSAY_POINTS, False])
     if not marks:
-        if required.graded is False:
-            return [] if autograde["code"] else ["no grade, and no word about it"]
-        # Exported as zero, whatever the reason that there is no grade.
-        return ["no grade, a silent zero in the table"] if facts["exported"] and not autograde["code"] else ["no grade"]
+        in_table = [score for who, score in facts["exported"] if who != NEIGHBOUR]
+        if in_table:
+            return ["a zero in the exported table"]
+        told = autograde["code"] != 0 or any(
+            c["command"] == "zip_collect" and c["code"] != 0 for c in facts["commands"]
+        )
+        if required.graded is True:
+            return ["no grade"] if told else ["no grade, and no word about it"]
+        return [] if told else ["no grade, and no word about it"]
     if required.graded is False:
         total = sum(marks.values())
         return [f"a grade of {total:g} where a person should look"]

@@ -118,7 +118,7 @@ ATTACKS = [
         "reads-the-check-s-file",
         "the check's file is looked for in every place that Python knows",
         found(
-            "import sys, pathlib, glob\nfor place in [*sys.path, '@COURSE@', '/work', '/home', '/srv', '/opt', '/root']:\n"
+            "import autograder, sys, pathlib, glob\nfor place in [*(p + '/..' for p in autograder.__path__), *sys.path, '@COURSE@', '/home', '/srv', '/opt']:\n"
             "    for path in glob.glob(place + '/autograder/checks/attention/gram_attention.py'):\n"
             "        space = {'__name__': 'x', '__builtins__': __builtins__}\n        exec(pathlib.Path(path).read_text(), space)\n"
             "        found = space['oracle'](tokens, temperature)"
@@ -149,15 +149,6 @@ ATTACKS = [
     ),
     Attack("walks-the-heap", "expected values are looked for among all objects", found(SEARCH), NOT_FOUND),
     Attack("walks-the-frames", "the check is looked for in the frames of its callers", found(FRAMES), NOT_FOUND),
-    Attack(
-        "walks-the-modules",
-        "whatever a loaded module knows of the exercise is used",
-        found(
-            "import sys\nfor module in list(sys.modules.values()):\n    if hasattr(module, 'oracle'):\n"
-            "        found = module.oracle(tokens, temperature)"
-        ),
-        NOT_FOUND,
-    ),
     Attack("scans-the-memory", "the seed and secrets are looked for in the process's memory", found(MEMORY), NOT_FOUND),
     Attack(
         "reads-the-seed",
@@ -187,18 +178,6 @@ ATTACKS = [
             "        return torch.zeros_like(tokens)\n    return (tokens @ tokens.mT / temperature).softmax(-1) @ tokens"
         ),
         loses(points=(0.0, 3.0)),
-    ),
-    Attack(
-        "forbidden-import-of-timm", "a package that may not be there", found("import timm\nfound = None"), NOT_FOUND
-    ),
-    Attack(
-        "subclass-of-the-answer",
-        "the answer is a class that returns tensors from __new__",
-        cell(
-            "class gram_attention:\n    def __new__(cls, tokens, temperature=1.0):\n"
-            "        return (tokens @ tokens.mT / temperature).softmax(-1) @ tokens"
-        ),
-        safe(),
     ),
     Attack(
         "fake-clock",

@@ -50,28 +50,11 @@ ATTACKS = [
         WRONG_ANSWER,
     ),
     Attack(
-        "check-in-modules",
-        "autograder.check replaced in sys.modules",
-        patched(
-            "import types\nfake = types.ModuleType('autograder.check')\nfake.check = check = lambda *a, **k: 5.0\n"
-            "sys.modules['autograder.check'] = fake"
-        ),
-        WRONG_ANSWER,
-    ),
-    Attack(
         "judge-patched",
         "the judge gives everyone full points",
         patched(
             "import autograder.judge as j\nimport dataclasses\nreal = j.judge\n"
             "j.judge = lambda e, s, r: dataclasses.replace(real(e, s, r), points=e.points, cases=())"
-        ),
-        WRONG_ANSWER,
-    ),
-    Attack(
-        "difference-patched",
-        "the comparison finds no difference",
-        patched(
-            "import autograder.judge as j, autograder.compare as c\nj.difference = c.difference = lambda *a, **k: None"
         ),
         WRONG_ANSWER,
     ),
@@ -152,14 +135,6 @@ ATTACKS = [
         ),
         FORGED,
     ),
-    Attack(
-        "error-without-fields",
-        "an error without its fields",
-        reply("return real({'values': {}, 'error': {}, 'printed': ''})"),
-        FORGED,
-    ),
-    Attack("reply-is-a-list", "a reply that is a list", reply("return real([1, 2, 3])"), FORGED),
-    Attack("reply-empty-bytes", "a reply of no bytes", reply("return b''"), FORGED),
     Attack("reply-garbage", "a reply of random bytes", reply("import os\nreturn os.urandom(5000)"), FORGED),
     Attack(
         "reply-huge",
@@ -170,7 +145,6 @@ ATTACKS = [
     Attack("header-claims-4gb", "a header that claims 4 GB", reply("return b'TCW1\\xff\\xff\\xff\\xff{}'"), FORGED),
     Attack("header-deep", "a header nested 100,000 deep", header("b'[' * 100_000 + b']' * 100_000"), FORGED),
     Attack("header-unknown-tag", "a header with an unknown tag", header("b'{\"q\": 1}'"), FORGED),
-    Attack("header-pickle", "a header that is a pickle", reply("import pickle\nreturn pickle.dumps(print)"), FORGED),
     Attack(
         "tensor-out-of-range",
         "a tensor that reaches past the end",
@@ -180,33 +154,11 @@ ATTACKS = [
         FORGED,
     ),
     Attack(
-        "tensor-negative",
-        "a tensor of negative size at a negative place",
-        header(
-            'b\'{"d":[["values",{"d":[["v1",{"t":["float32",[-1],-4,"cpu",false]}]]}],["error",null],["printed",""]]}\''
-        ),
-        FORGED,
-    ),
-    Attack(
-        "tensor-of-objects",
-        "a tensor of Python objects",
-        header(
-            'b\'{"d":[["values",{"d":[["v1",{"t":["object",[1],0,"cpu",false]}]]}],["error",null],["printed",""]]}\''
-        ),
-        FORGED,
-    ),
-    Attack(
         "tensor-empty-axes",
         "a tensor of size 0 times 10 to the 18",
         header(
             'b\'{"d":[["values",{"d":[["v1",{"t":["float32",[0,1000000000000000000,1000000000000000000],0,"cpu",true]}]]}],["error",null],["printed",""]]}\''
         ),
-        FORGED,
-    ),
-    Attack(
-        "unhashable-key",
-        "a dictionary whose key is a list",
-        header('b\'{"d":[[{"l":[]},1],["values",{"d":[]}],["error",null],["printed",""]]}\''),
         FORGED,
     ),
     Attack(
@@ -302,28 +254,6 @@ ATTACKS = [
         WRONG_ANSWER,
     ),
     Attack(
-        "tree-transformer",
-        "IPython rewrites the parsed code of every check",
-        top(
-            "import ast\nclass Full(ast.NodeTransformer):\n    def visit_Call(self, node):\n"
-            "        return ast.Constant(5.0) if getattr(node.func, 'id', '') == 'check' else node\n"
-            "try:\n    get_ipython().ast_transformers.append(Full())\n"
-            "except (NameError, AttributeError) as error:\n    print(error)",
-            wrong=True,
-        ),
-        WRONG_ANSWER,
-    ),
-    Attack(
-        "cell-events",
-        "a hook after every cell rewrites its result",
-        top(
-            "try:\n    get_ipython().events.register('post_run_cell', lambda result: setattr(result, 'result', 5.0))\n"
-            "except (NameError, AttributeError) as error:\n    print(error)",
-            wrong=True,
-        ),
-        WRONG_ANSWER,
-    ),
-    Attack(
         "kernel-message",
         "a forged message of the kernel with the result 5.0",
         top(
@@ -364,12 +294,6 @@ ATTACKS = [
             gram_attention=WRONG[TARGET],
         ),
         WRONG_ANSWER,
-    ),
-    Attack(
-        "another-s-answer",
-        "another question's right answer under this name",
-        cell("gram_attention = attend"),
-        loses(points=(0.0, 1.0)),
     ),
     Attack(
         "names-from-thin-air",

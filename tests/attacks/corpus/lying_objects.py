@@ -146,14 +146,7 @@ ATTACKS = [
     ),
     Attack("class-lies", "an object that says it is a tensor", returns("Chameleon()", CLASS_LIES), ZERO),
     Attack("metaclass-lies", "a class of which everything is an instance", returns("Anything()", META_LIES), ZERO),
-    Attack("metaclass-itself", "the lying class itself as the answer", returns("Anything", META_LIES), ZERO),
     Attack("pickle-bomb", "a value that runs a command where it is unpickled", returns("Bomb()", PICKLE), ZERO),
-    Attack(
-        "pickle-bomb-inside",
-        "such a value in a list in a dictionary",
-        returns("{'a': [Bomb()], Bomb(): 1}", PICKLE),
-        ZERO,
-    ),
     Attack(
         "changes-later",
         "a thread changes every tensor after it was returned",
@@ -174,7 +167,6 @@ ATTACKS = [
         returns("deep(40)", CYCLE),
         loses("timeout", "memory", "got", "reply", "output limit", "tuple"),
     ),
-    Attack("long-list", "a list of three million lists", returns("[[0]] * 3_000_000"), ZERO),
     Attack(
         "wide-lists",
         "nested lists of 10,000, a hundred million leaves",
@@ -200,41 +192,14 @@ ATTACKS = [
         returns("torch.sparse_coo_tensor([[10**9]], [1.0], (2,), check_invariants=False)"),
         ZERO,
     ),
-    Attack(
-        "quantised",
-        "a quantised tensor",
-        returns("torch.quantize_per_tensor(tokens.detach(), 0.1, 0, torch.qint8)"),
-        ZERO,
-    ),
-    Attack(
-        "nested-tensor",
-        "a nested tensor",
-        returns("torch.nested.nested_tensor([tokens[0].detach(), tokens[0, :1].detach()])"),
-        ZERO,
-    ),
     Attack("nan", "not a number, everywhere", returns("tokens * float('nan')"), ZERO),
-    Attack("infinite", "infinity, everywhere", returns("tokens * 0 + float('inf')"), ZERO),
     Attack(
         "complex",
         "the right numbers as complex ones",
         returns(f"({RIGHT}).to(torch.complex64)"),
         Required(points={"gram_attention": (0.0, 1.0)}),
     ),
-    Attack(
-        "half",
-        "the right numbers in half precision",
-        returns(f"({RIGHT}).half()"),
-        Required(points={"gram_attention": (0.0, 1.0)}),
-    ),
-    Attack("integers", "the right numbers, rounded to integers", returns(f"({RIGHT}).long()"), ZERO),
     Attack("numpy", "the right numbers as an array of numpy", returns(f"({RIGHT}).detach().numpy()"), ZERO),
-    Attack("lists", "the right numbers as lists", returns(f"({RIGHT}).tolist()"), ZERO),
-    Attack(
-        "conjugate-view",
-        "a lazily conjugated view",
-        returns("torch.conj(torch.zeros_like(tokens, dtype=torch.complex64)).imag"),
-        ZERO,
-    ),
     Attack("odd-strides", "right numbers in a view with odd strides", returns(f"({RIGHT}).mT.contiguous().mT"), safe()),
     Attack(
         "hook-on-result",
@@ -246,15 +211,8 @@ ATTACKS = [
         loses(points=(3.5, 4.5)),
     ),
     Attack(
-        "parameter", "a parameter of a module", returns(f"nn.Parameter(({RIGHT}).detach())"), loses(points=(0.0, 4.5))
-    ),
-    Attack("none", "nothing", returns("None"), ZERO),
-    Attack("itself", "the function itself", returns("gram_attention"), ZERO),
-    Attack("generator", "a generator", returns("(yield tokens)"), ZERO),
-    Attack(
         "coroutine", "a coroutine", cell("async def gram_attention(tokens, temperature=1.0):\n    return tokens"), ZERO
     ),
-    Attack("true", "the value True", returns("True"), ZERO),
     Attack("huge-number", "an integer of 100,000 digits", returns("10**100_000"), ZERO),
     Attack("surrogate-text", "half of a character in a string", returns("'\\ud800' * 10"), ZERO),
     Attack(

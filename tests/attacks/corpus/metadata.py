@@ -178,7 +178,6 @@ ATTACKS = [
     Attack("points-500", "500 points for each question, nothing written", points(500), nothing()),
     Attack("points-text", "points are the word abc", metadata(points="abc"), safe()),
     Attack("points-nan", "points are NaN", metadata(points=float("nan")), safe()),
-    Attack("points-infinite", "points are infinite", metadata(points=float("inf")), safe()),
     Attack("points-negative", "points are -5, nothing written", points(-5), nothing()),
     Attack("schema-1", "schema version 1", metadata(schema_version=1), safe()),
     Attack("schema-99", "schema version 99", metadata(schema_version=99), safe()),
@@ -196,14 +195,6 @@ ATTACKS = [
         noted("'gram_attention-check' occurs more than once"),
     ),
     Attack("deleted-check", "a check was deleted", edited(drop(CHECK)), noted("'gram_attention-check' was missing")),
-    Attack(
-        "deleted-all-checks",
-        "every graded cell of code was deleted",
-        edited(
-            lambda p: drop(*[c.metadata["nbgrader"]["grade_id"] for c in graded_cells(p) if c.cell_type == "code"])(p)
-        ),
-        noted("'gram_attention-check' was missing"),
-    ),
     Attack("deleted-answer", "an answer's cell was deleted", edited(drop("gram_attention")), loses("missing")),
     Attack(
         "deleted-essay",
@@ -231,12 +222,6 @@ ATTACKS = [
         "a check became a raw cell",
         edited(turn(CHECK, "raw")),
         noted("'gram_attention-check' had become raw"),
-    ),
-    Attack(
-        "markdown-check",
-        "a check became text",
-        edited(turn(CHECK, "markdown")),
-        noted("'gram_attention-check' had become markdown"),
     ),
     Attack(
         "raw-answer",
@@ -268,11 +253,7 @@ ATTACKS = [
         Required(points={"gram_attention": (0.0, 5.0)}),
     ),
     Attack("stripped", "all metadata of all cells was lost", edited(strip), safe()),
-    Attack(
-        "stripped-and-empty", "all metadata lost, and nothing written", edited(strip, right=False), nothing(essay=True)
-    ),
     Attack("metadata-text", "nbgrader's metadata is a word", edited(all_meta("nbgrader")), safe()),
-    Attack("metadata-list", "nbgrader's metadata is a list", edited(all_meta([1, 2, 3])), safe()),
     Attack(
         "bonus-cell", "a cell of one's own for 100 more points, nothing written", edited(bonus, right=False), nothing()
     ),

@@ -18,7 +18,7 @@ def endless(loop: str) -> Make:
 
 def endless_cell(loop: str) -> Make:
     """The cell never ends, so nothing is defined."""
-    return cell(loop + "\n\n\ndef gram_attention(tokens, temperature=1.0):\n    return tokens")
+    return cell(loop + "\n\n\ndef gram_attention(tokens, temperature=1.0):\n    return torch.zeros_like(tokens)")
 
 
 FORKS = """
@@ -141,42 +141,17 @@ ATTACKS = [
         TIMEOUT,
     ),
     Attack(
-        "loop-in-c-in-cell",
-        "the same while the cell runs",
-        endless_cell("import itertools\nsum(itertools.repeat(0))"),
-        TIMEOUT,
-    ),
-    Attack(
         "pattern",
         "a regular expression that never ends",
         endless("import re\nre.match(r'(a+)+$', 'a' * 60 + 'b')"),
         TIMEOUT,
     ),
     Attack("power", "a power with a billion digits", endless_cell("x = 7 ** (10 ** 9)"), TIMEOUT),
-    Attack(
-        "power-in-text",
-        "the same as a constant, which the compiler would fold",
-        endless("str(3 ** (10 ** 8)) if tokens is not None else 9 ** 9 ** 9"),
-        loses("timeout", "raised", "expected"),
-    ),
     Attack("sleep", "a sleep of an hour", endless("import time\ntime.sleep(3600)"), TIMEOUT),
-    Attack("sleep-in-cell", "a sleep of an hour in the cell", endless_cell("import time\ntime.sleep(3600)"), TIMEOUT),
-    Attack(
-        "torch-loop",
-        "a product of matrices that takes minutes",
-        endless("x = torch.randn(4000, 4000)\nfor _ in range(1000):\n    x = x @ x"),
-        TIMEOUT,
-    ),
     Attack(
         "deadlock",
         "a lock that is taken twice",
         endless("import threading\nlock = threading.Lock()\nlock.acquire()\nlock.acquire()"),
-        TIMEOUT,
-    ),
-    Attack(
-        "waits-for-child",
-        "a child that never ends is waited for",
-        endless(f"import os, time\nif os.fork() == 0:\n    time.sleep({LONG})\n    os._exit(0)\nos.wait()"),
         TIMEOUT,
     ),
     Attack(
@@ -198,31 +173,10 @@ ATTACKS = [
         loses("Bdb", "EOF", "Stdin", "timeout", "stdin", "raised"),
     ),
     Attack(
-        "debugger-in-cell",
-        "the debugger in the cell",
-        cell("import pdb; pdb.set_trace()\n\n\ndef gram_attention(tokens, temperature=1.0):\n    " + RIGHT_END),
-        Required(points={TARGET: (0.0, 5.0)}),
-    ),
-    Attack(
         "just-below",
         "twenty cells that each sleep for 2 seconds",
         added("import time\ntime.sleep(2)", times=20),
         Required(points={"*": (0.0, 99.0)}),
-    ),
-    Attack(
-        "slow-import",
-        "an answer whose every call takes a second",
-        call("import time\ntime.sleep(1)"),
-        Required(points={TARGET: (0.0, 5.0)}),
-    ),
-    Attack(
-        "slow-bool",
-        "a result whose comparison takes a minute",
-        cell(
-            "class Slow(torch.Tensor):\n    def __eq__(self, other):\n        import time\n        time.sleep(60)\n        return True\n"
-            "    detach = clone = __eq__\n\n\ndef gram_attention(tokens, temperature=1.0):\n    return torch.zeros_like(tokens).as_subclass(Slow)"
-        ),
-        loses(),
     ),
     Attack(
         "memory-bytes",
@@ -240,18 +194,6 @@ ATTACKS = [
         MEMORY,
     ),
     Attack("memory-tensor", "a tensor of 40 GB", call("x = torch.ones(10_000_000_000)", wrong=True), MEMORY),
-    Attack(
-        "memory-list",
-        "a list that grows and grows",
-        call("hoard = []\nfor _ in range(60_000_000):\n    hoard.append([0] * 8)", wrong=True),
-        loses("memory", "process ended", "timeout"),
-    ),
-    Attack(
-        "memory-text",
-        "a string that doubles and doubles",
-        call("text = 'x'\nfor _ in range(33):\n    text += text", wrong=True),
-        MEMORY,
-    ),
     Attack(
         "memory-maps",
         "shared maps of memory outside the heap",
@@ -272,7 +214,6 @@ ATTACKS = [
         loses("memory", "process ended", "timeout", "expected"),
     ),
     Attack("forks", "300 children", top(FORKS), safe()),
-    Attack("forks-doubling", "children that have children, 256 in all", top(DOUBLING), safe()),
     Attack("threads", "1500 threads", top(THREADS), Required(points={TARGET: (0.0, 5.0)})),
     Attack("fills-the-disk", "512 MB in each place where one can write", top(FILL), safe()),
     Attack("many-folders", "20,000 folders in each place where one can write", top(INODES), safe()),
@@ -353,14 +294,6 @@ ATTACKS = [
         loses("RecursionError", "process ended", "memory"),
     ),
     Attack(
-        "recursion-in-repr",
-        "a result whose repr calls itself",
-        cell(
-            "class Deep:\n    def __repr__(self):\n        return repr(self)\n\n\ndef gram_attention(tokens, temperature=1.0):\n    return Deep()"
-        ),
-        loses(),
-    ),
-    Attack(
         "endless-del",
         "an object that never finishes dying",
         cell(
@@ -368,15 +301,6 @@ ATTACKS = [
             "    Undying()\n    " + RIGHT_END
         ),
         TIMEOUT,
-    ),
-    Attack(
-        "endless-getattr",
-        "a result whose every attribute takes for ever",
-        cell(
-            "class Slow:\n    def __getattribute__(self, name):\n        while True:\n            pass\n\n\ndef gram_attention(tokens, temperature=1.0):\n"
-            "    return Slow()"
-        ),
-        loses(),
     ),
     Attack(
         "threads-outlive",

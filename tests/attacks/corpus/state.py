@@ -32,12 +32,6 @@ ATTACKS = [
         safe(),
     ),
     Attack(
-        "deterministic",
-        "algorithms must be deterministic, anomalies are looked for",
-        set_up("torch.use_deterministic_algorithms(True)\ntorch.autograd.set_detect_anomaly(True)"),
-        safe(),
-    ),
-    Attack(
         "warnings-are-errors",
         "every warning is an error",
         set_up("import warnings, numpy\nwarnings.simplefilter('error')\nnumpy.seterr(all='raise')"),
@@ -96,12 +90,6 @@ ATTACKS = [
         ),
         safe(),
     ),
-    Attack(
-        "broken-isinstance",
-        "isinstance says yes to everything",
-        added("import builtins\nbuiltins.isinstance = lambda *a: True", before="split_heads"),
-        LOST,
-    ),
     Attack("reset", "%reset -f in the middle of the notebook", added("%reset -f", before="split_heads"), LOST),
     Attack(
         "deletes-everything",
@@ -122,17 +110,10 @@ ATTACKS = [
         ),
         LOST,
     ),
-    Attack("environment-cleared", "the environment is emptied", set_up("import os\nos.environ.clear()"), safe()),
     Attack(
         "changes-folder",
         "the working folder is / and the umask 0",
         set_up("import os\nos.chdir('/')\nos.umask(0)"),
-        safe(),
-    ),
-    Attack(
-        "folder-gone",
-        "the working folder is removed",
-        set_up("import os, tempfile\nd = tempfile.mkdtemp()\nos.chdir(d)\nos.rmdir(d)"),
         safe(),
     ),
     Attack(
@@ -141,7 +122,6 @@ ATTACKS = [
         set_up("import sys\nsys.stdout = sys.__stdout__ = []\nsys.stderr = None"),
         safe(),
     ),
-    Attack("stdout-closed", "standard output is closed", set_up("import sys\nsys.stdout.close()"), safe()),
     Attack(
         "recursion-limit-50",
         "the recursion limit is 50 above what is in use",
@@ -149,24 +129,10 @@ ATTACKS = [
         OWN,
     ),
     Attack(
-        "tracing",
-        "every line is traced",
-        set_up(
-            "import sys, threading\nsys.settrace(lambda *a: None)\nthreading.settrace(lambda *a: None)\nsys.setprofile(lambda *a: None)"
-        ),
-        safe(),
-    ),
-    Attack(
         "evil-tracing",
         "a trace function that raises in other code",
         set_up("import sys\ndef evil(frame, event, arg):\n    raise RuntimeError('traced')\nsys.setprofile(evil)"),
         LOST,
-    ),
-    Attack(
-        "collector-off",
-        "the collector of garbage is off and frozen",
-        set_up("import gc\ngc.disable()\ngc.freeze()"),
-        safe(),
     ),
     Attack(
         "module-call-patched",
@@ -190,20 +156,6 @@ ATTACKS = [
         safe(),
     ),
     Attack(
-        "print-options",
-        "tensors print without end",
-        set_up("torch.set_printoptions(threshold=10**9, linewidth=10**6)"),
-        safe(),
-    ),
-    Attack(
-        "loop-closed",
-        "the event loop is stopped and closed",
-        set_up(
-            "import asyncio\ntry:\n    loop = asyncio.get_event_loop()\n    loop.stop()\nexcept RuntimeError as error:\n    print(error)"
-        ),
-        safe(),
-    ),
-    Attack(
         "signals-taken",
         "all signal handlers are replaced",
         set_up(
@@ -212,36 +164,8 @@ ATTACKS = [
         ),
         safe(),
     ),
-    Attack(
-        "plots",
-        "a figure in a window that is not there",
-        set_up("import matplotlib\ntry:\n    matplotlib.use('TkAgg')\nexcept ImportError as error:\n    print(error)"),
-        safe(),
-    ),
-    Attack(
-        "main-renamed",
-        "__name__, __file__ and __builtins__ are replaced",
-        set_up("__name__ = 'other'\n__file__ = '/etc/passwd'\n__doc__ = 5"),
-        safe(),
-    ),
     Attack("await-at-top", "await at the top of a cell", added("import asyncio\nawait asyncio.sleep(0.01)"), safe()),
     Attack("error-in-between", "a cell of one's own that raises", added("1 / 0"), safe()),
-    Attack("unfinished-cell", "a cell of one's own that is no Python", added("def unfinished(:"), safe()),
-    Attack(
-        "uses-data",
-        "the course's own modules are imported",
-        added("import course_lib\nimport numpy, einops, matplotlib", before="softmax"),
-        safe(),
-    ),
-    Attack(
-        "defaults-shared",
-        "a mutable default argument that remembers",
-        cell(
-            "def gram_attention(tokens, temperature=1.0, seen=[]):\n    seen.append(1)\n"
-            "    return (tokens @ tokens.mT / temperature).softmax(-1) @ tokens"
-        ),
-        safe(),
-    ),
     Attack(
         "in-place",
         "the answer changes its input",
