@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from nbformat import NotebookNode
 
+from autograder.grading.reasons import FILE_NAME
 from autograder.grading.restore import grade_id
 from autograder.sandbox.host import Box
 from autograder.sandbox.limits import Limits
@@ -160,7 +161,8 @@ class Attempt:
         elif index in self.fatal:
             status, why = self.fatal[index].status, f"its cell was left out: {self.fatal[index]}"
         elif errors := [o for o in self.outputs.get(index, []) if isinstance(o, dict) and o.get("ename")]:
-            why = f"its cell stops with {errors[-1]['ename']}: {errors[-1].get('evalue')}"[:300]
+            message = FILE_NAME.sub("(", str(errors[-1].get("evalue"))[:1000])
+            why = f"its cell stops with {errors[-1]['ename']}: {message}"[:300]
             if errors[-1]["ename"] == "TimeLimit":
                 status, why = "timeout", f"timeout: its cell did not end within {self.limits.cell_seconds:g} seconds"
         else:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,16 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbgrader.api import Assignment, SubmittedAssignment
+from sqlalchemy import select
 
 from autograder.course import Course, CourseError
 from autograder.grading import isolated, plain, state
 from autograder.grading.backup import back_up
 from autograder.grading.collect import kept_aside
-from autograder.grading.journal import ASIDE, GRADED, Entry, Journal
+from autograder.grading.journal import ASIDE, GRADED, Entry, Journal, Judged
 from autograder.grading.lock import grading_lock
+from autograder.grading.rows import Refused
 from autograder.grading.trusted import TrustedCell, trusted_cells
 from autograder.grading.worker import Job, Outcome, questions
-from autograder.grading.write import Locked, Writer
+from autograder.grading.write import PATIENCE, Locked, Writer
 from autograder.sandbox import tiers
 from autograder.sandbox.host import SandboxError
 from autograder.sandbox.limits import Limits
@@ -88,20 +91,40 @@ class Run:
         if outcome.problem:
             # A fault of the grader's own is tried again by the next run; a fault of the work would only repeat.
             digest = "" if outcome.fault else entry.submission
-            self.journal.graded(student, replace(entry, status=ASIDE, problem=outcome.problem, submission=digest))
+            problem = f"infrastructure: {outcome.problem}" if outcome.fault else outcome.problem
+            self.journal.graded(student, replace(entry, status=ASIDE, problem=problem, submission=digest))
             self.failed += 1
-            self.watcher.tick(f"{student}  for a person: {outcome.problem}")
+            self.watcher.tick(f"{student}  for a person: {problem}")
             return
         if writer:
-            self.journal.judged(student, entry, outcome.notebook)
-            try:
-                write(writer, student, outcome.notebook, self.cells_of(self.todo[student]))
-            except Locked as error:
-                self.failed += 1  # it is kept as it is judged, and the next run writes it
-                self.watcher.tick(f"{student}  not written: {error}")
+            only = self.cells_of(self.todo[student])
+            self.journal.judged(student, entry, outcome.notebook, only)
+            if not self.write(writer, student, entry, outcome.notebook, only):
                 return
-        self.journal.graded(student, entry)
-        self.watcher.tick(f"{student}  {outcome.seconds:.1f} s")
+        else:
+            self.journal.graded(student, entry)
+        replaced = state.digest_submission(self.course, student, self.assignment) != entry.submission
+        again = "; another version was handed in meanwhile: grade again" if replaced else ""
+        self.watcher.tick(f"{student}  {outcome.seconds:.1f} s{again}")
+
+    def write(self, writer: Writer, student: str, entry: Entry, notebook: str, only: Collection[str] | None) -> bool:
+        """Have judged results written; False if that had to be put off, or cannot be done for this student."""
+        try:
+            only = None if only is None else set(only)
+            writer.write(student, nbformat.reads(notebook, as_version=4), only=only)
+        except Locked as error:
+            # It is kept as it is judged, and the next run writes it. The others do not wait as long.
+            writer.patience = 1.0
+            self.watcher.tick(f"{student}  not written: {error}")
+        except Refused as error:
+            self.journal.graded(student, replace(entry, status=ASIDE, problem=f"not written: {error}", submission=""))
+            self.watcher.tick(f"{student}  for a person: {error}")
+        else:
+            writer.patience = PATIENCE
+            self.journal.graded(student, entry)
+            return True
+        self.failed += 1
+        return False
 
 
 def grade(
@@ -138,18 +161,21 @@ def grade(
         stack.enter_context(grading_lock(course, assignment))
         with course.gradebook() as gradebook:
             trusted = trusted_cells(gradebook, assignment, assignment)
-            known = {submission.student.id for submission in gradebook.assignment_submissions(assignment)}
         journal = stack.enter_context(Journal(course, assignment))
         run = Run(course, assignment, name, tier, limits, trusted, journal, watcher)
         if tier:
             refuse_other_tests(trusted)
         exercise = find_exercise(only, trusted) if only else None
-        back_up(course, name)
         writer = stack.enter_context(Writer(course, assignment)) if tier else None
-        if writer:
-            write_left_over(run, writer)
-        unchanged = sort_out(run, chosen, known, exercise, force)
+        left_over = find_left_over(run) if tier else []
+        if left_over:
+            back_up(course, name)
+            for student, judged, notebook in left_over:
+                run.write(writer, student, judged.entry, notebook, judged.only)
+        unchanged = sort_out(run, chosen, in_gradebook(course, assignment), exercise, force)
         if run.todo:
+            if not left_over:
+                back_up(course, name)
             watcher.start(run.isolation, len(run.todo))
             carry_out(run, workers or os.cpu_count() or 1, writer)
         journal.end()
@@ -241,16 +267,21 @@ def find_exercise(only: str, trusted: dict[str, TrustedCell]) -> str:
     return found[0]
 
 
-def write_left_over(run: Run, writer: Writer) -> None:
-    """Write what a run before had judged when it was cut short."""
-    for student, entry, notebook in run.journal.left_over():
-        if entry.submission == state.digest_submission(run.course, student, run.assignment):
-            write(writer, student, notebook, None)
-            run.journal.graded(student, entry)
+def in_gradebook(course: Course, assignment: str) -> set[str]:
+    """The students of whom the gradebook has a submission of the assignment."""
+    asked = select(SubmittedAssignment.student_id).join(Assignment).where(Assignment.name == assignment)
+    with course.gradebook() as gradebook:
+        return set(gradebook.db.execute(asked).scalars())
 
 
-def write(writer: Writer, student: str, notebook: str, only: set[str] | None) -> None:
-    writer.write(student, nbformat.reads(notebook, as_version=4), only=only)
+def find_left_over(run: Run) -> list[tuple[str, Judged, str]]:
+    """What a run before had judged when it was cut short, and what is still the same work on the same assignment."""
+    version = state.digest_assignment(run.course, run.assignment)
+    return [
+        (student, judged, notebook) for student, judged, notebook in run.journal.left_over()
+        if judged.entry.assignment == version
+        and judged.entry.submission == state.digest_submission(run.course, student, run.assignment)
+    ]  # fmt: skip
 
 
 def sort_out(run: Run, chosen: list[str], known: set[str], only: str | None, force: bool) -> int:
@@ -265,7 +296,7 @@ def sort_out(run: Run, chosen: list[str], known: set[str], only: str | None, for
         )  # fmt: skip
         same_work = before is not None and before.submission == entry.submission
         graded = same_work and before.status == GRADED and is_there(run, student, known)
-        if only and graded:
+        if only and graded and not force and is_same_release(before, entry):
             run.todo[student] = only
             continue
         done = graded or (same_work and before.status == ASIDE)
@@ -280,6 +311,12 @@ def is_as_good(before: Entry, now: Entry) -> bool:
     """Whether what was done then decides as what would be done now, and was at least as isolated."""
     same = (before.assignment, before.environment) == (now.assignment, now.environment)
     return same and (before.isolation != NONE or now.isolation == NONE)
+
+
+def is_same_release(before: Entry, now: Entry) -> bool:
+    """Whether of a submission graded before all but one exercise may stay: it has the same questions, and its tier."""
+    same = before.assignment[: state.RELEASE] == now.assignment[: state.RELEASE]
+    return same and (before.isolation == NONE) == (now.isolation == NONE)
 
 
 def is_there(run: Run, student: str, known: set[str]) -> bool:

@@ -73,3 +73,54 @@ def read_grades(course: Course, assignment: str) -> dict[str, Grades]:
                 else:
                     grades[row].comments[name] = held
     return {entry.student: entry for entry in grades.values()}
+
+
+@dataclass(frozen=True)
+class GradeEntry:
+    """nbgrader's grade of one cell; a score is None where nobody, or no machine, has given one."""
+
+    name: str
+    auto_score: float | None
+    manual_score: float | None
+    score: float
+    max_score: float
+    needs_manual_grade: bool
+
+
+@dataclass
+class Entries:
+    """The grades of one student's submission with all its notebooks, and the penalty for being late."""
+
+    penalty: float = 0.0
+    entries: list[GradeEntry] = field(default_factory=list)
+
+
+def read_entries(course: Course, assignment: str) -> dict[str, Entries]:
+    """The grades of everybody whose work on the assignment is in the gradebook, by student."""
+    found: dict[str, Entries] = {}
+    with course.gradebook() as gradebook:
+        ask = gradebook.db.execute
+        maximum = dict(ask(select(GradeCell.id, GradeCell.max_score)).all())
+        maximum |= dict(ask(select(TaskCell.id, TaskCell.max_score)).all())
+        submissions = (
+            select(SubmittedAssignment.student_id, SubmittedNotebook.id, SubmittedNotebook.late_submission_penalty)
+            .join(Assignment, Assignment.id == SubmittedAssignment.assignment_id)
+            .outerjoin(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
+            .where(Assignment.name == assignment)
+        )
+        owners = {}
+        for student, notebook, penalty in ask(submissions):
+            owners[notebook] = found.setdefault(student, Entries())
+            owners[notebook].penalty += penalty or 0.0
+        grades = (
+            select(Grade.notebook_id, Grade.cell_id, BaseCell.name, Grade.auto_score, Grade.manual_score, Grade.score,
+                   Grade.needs_manual_grade)
+            .join(BaseCell, BaseCell.id == Grade.cell_id)
+            .join(Notebook, Notebook.id == BaseCell.notebook_id)
+            .join(Assignment, Assignment.id == Notebook.assignment_id)
+            .where(Assignment.name == assignment)
+        )  # fmt: skip
+        for notebook, cell, name, auto, manual, score, needed in ask(grades):
+            most = float(maximum.get(cell) or 0.0)
+            owners[notebook].entries.append(GradeEntry(name, auto, manual, score, most, needed))
+    return found

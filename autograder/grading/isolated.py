@@ -120,6 +120,7 @@ class Team:
         waiting, tries = deque(students), dict.fromkeys(students, 0)
         limit = self.job.limits.submission_seconds + OVERTIME
         while waiting or any(member.student for member in self.members):
+            self.revive()  # submissions that meet a dead sandbox would wait, and be blamed for it
             self._hand_out(waiting, students)
             look(self.members, len(waiting))
             busy = {member.pipe: member for member in self.members if member.student}
@@ -132,11 +133,10 @@ class Team:
                     outcome = member.replace("the process that graded it hung; grade again")
                 if outcome is None:
                     continue
-                if outcome.fault and tries[outcome.student] + 1 < TRIES:
+                if outcome.fault and not outcome.lasting and tries[outcome.student] + 1 < TRIES:
                     # the machine's fault and not the work's: see that all runs that should, and try again
                     tries[outcome.student] += 1
                     time.sleep(0.2 * tries[outcome.student])
-                    self.revive()
                     waiting.append(outcome.student)
                     continue
                 yield outcome

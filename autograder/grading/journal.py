@@ -14,13 +14,15 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from autograder.course import Course
+from autograder.course import Course, CourseError
 
 GRADED, ASIDE = "graded", "for a person"
+# a journal with so many more records than students is written anew without those that later ones replace
+SPARE = 5000
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,26 @@ class Entry:
     notes: list[str] = field(default_factory=list)
     reasons: dict[str, list[str]] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, record: Any) -> Entry | None:
+        """The entry that a journal's line holds, or None if it is damaged."""
+        if not isinstance(record, dict):
+            return None
+        known = {f.name: record[f.name] for f in fields(cls) if f.name in record}
+        kinds = {"notes": list, "reasons": dict}
+        required = {"status", "submission", "assignment", "run"}
+        right = all(isinstance(value, kinds.get(name, str)) for name, value in known.items())
+        return cls(**known) if right and required <= known.keys() else None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A submission that has its results and waits for being written; `only` names the test cells it is about."""
+
+    entry: Entry
+    digest: str
+    only: list[str] | None
+
 
 class Journal:
     """The journal of one assignment, opened by one grader at a time; a context manager."""
@@ -49,32 +71,57 @@ class Journal:
         self.folder = course.runs(assignment)
         self.path = self.folder / "journal.jsonl"
         self.entries: dict[str, Entry] = {}
-        self.pending: dict[str, tuple[Entry, str]] = {}
+        self.pending: dict[str, Judged] = {}
+        self.runs: list[dict[str, Any]] = []
         self.unfinished: dict[str, Any] | None = None
 
     def __enter__(self) -> Journal:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for record in records(self.path):
-            self._take(record)
-        self.file = open_private(self.path)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            count = sum(self._take(record) for record in records(self.path))
+            if count > SPARE + len(self.runs) + len(self.entries) + len(self.pending):
+                self._shorten()
+            self.file = open_private(self.path)
+        except PermissionError as error:
+            raise not_ours(self.path) from error
         if self.path.stat().st_size and not ends_in_newline(self.path):
             self.file.write(b"\n")  # the last record was cut short: it says nothing, and must not spoil the next
+        waiting = {self.kept(student) for student in self.pending}
+        for path in self.kept("-").parent.glob("*"):
+            if path not in waiting:
+                path.unlink()  # of a run that was killed before it had said what this is, or after it was written
         return self
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
 
-    def _take(self, record: dict[str, Any]) -> None:
+    def _take(self, record: dict[str, Any]) -> bool:
+        """Note what a record says; False for a damaged one, after which its submission is graded again."""
         kind, student = record.get("kind"), record.get("student")
-        if kind == "run":
-            self.unfinished = record
-        elif kind == "end":
-            self.unfinished = None
+        entry = Entry.of(record.get("entry"))
+        if kind in ("run", "end"):
+            if kind == "run" and not isinstance(record.get("seed"), str):
+                return False
+            self.unfinished = record if kind == "run" else None
+            self.runs.append(record)
+        elif entry is None or not isinstance(student, str):
+            return False
         elif kind == "judged":
-            self.pending[student] = Entry(**record["entry"]), record["digest"]
+            only = record.get("only")
+            if only is not None and not (isinstance(only, list) and all(isinstance(name, str) for name in only)):
+                return False
+            self.pending[student] = Judged(entry, str(record.get("digest")), only)
         elif kind == "graded":
             self.pending.pop(student, None)
-            self.entries[student] = Entry(**record["entry"])
+            self.entries[student] = entry
+        return True
+
+    def _shorten(self) -> None:
+        """Write the journal anew with what still counts: all runs, and of every student the last entry."""
+        entries = [graded_record(student, entry) for student, entry in self.entries.items()]
+        pending = [judged_record(student, judged) for student, judged in self.pending.items()]
+        lines = [as_line(record) for record in [*self.runs, *entries, *pending]]
+        write_durably(self.path, b"".join(lines))
 
     def begin(self, run: str, seed: str, isolation: str, started: str) -> str:
         """A run begins; returns its seed: the one of the run before, if that was cut short."""
@@ -82,40 +129,41 @@ class Journal:
         self._write({"kind": "run", "run": run, "seed": seed, "isolation": isolation, "started": started})
         return seed
 
-    def judged(self, student: str, entry: Entry, notebook: str) -> None:
-        """A submission has its results: from now on it need not be run again."""
+    def judged(self, student: str, entry: Entry, notebook: str, only: set[str] | None) -> None:
+        """A submission has its results, or those of some test cells: from now on it need not be run again."""
         path = self.kept(student)
         path.parent.mkdir(exist_ok=True)
         data = notebook.encode("utf-8", "surrogatepass")
         write_durably(path, data)
         digest = hashlib.sha256(data).hexdigest()
-        self._write({"kind": "judged", "student": student, "entry": asdict(entry), "digest": digest})
+        judged = Judged(entry, digest, None if only is None else sorted(only))
+        self._write(judged_record(student, judged))
 
     def graded(self, student: str, entry: Entry) -> None:
         """All of a submission is written, or it is for a person."""
-        self._write({"kind": "graded", "student": student, "entry": asdict(entry)})
+        self._write(graded_record(student, entry))
         self.kept(student).unlink(missing_ok=True)
 
     def end(self) -> None:
         """The run has come to its end."""
         self._write({"kind": "end"})
 
-    def left_over(self) -> Iterator[tuple[str, Entry, str]]:
+    def left_over(self) -> Iterator[tuple[str, Judged, str]]:
         """What was judged and not written, with the finished notebooks; a notebook that is damaged is left out."""
-        for student, (entry, digest) in list(self.pending.items()):
+        for student, judged in list(self.pending.items()):
             try:
                 data = self.kept(student).read_bytes()
             except OSError:
                 continue
-            if hashlib.sha256(data).hexdigest() == digest:
-                yield student, entry, data.decode("utf-8", "surrogatepass")
+            if hashlib.sha256(data).hexdigest() == judged.digest:
+                yield student, judged, data.decode("utf-8", "surrogatepass")
 
     def kept(self, student: str) -> Path:
         """Where a finished notebook waits for being written."""
         return self.folder / "judged" / f"{student}.ipynb"
 
     def _write(self, record: dict[str, Any]) -> None:
-        self.file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+        self.file.write(as_line(record))
         self.file.flush()
         os.fsync(self.file.fileno())
         self._take(record)
@@ -137,10 +185,35 @@ def records(path: Path) -> Iterator[dict[str, Any]]:
                 yield record
 
 
+def judged_record(student: str, judged: Judged) -> dict[str, Any]:
+    return {"kind": "judged", "student": student, **asdict(judged)}
+
+
+def graded_record(student: str, entry: Entry) -> dict[str, Any]:
+    return {"kind": "graded", "student": student, "entry": asdict(entry)}
+
+
+def as_line(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+
 def read_state(course: Course, assignment: str) -> dict[str, Entry]:
-    """The last entry of every student."""
-    path = course.runs(assignment) / "journal.jsonl"
-    return {r["student"]: Entry(**r["entry"]) for r in records(path) if r.get("kind") == "graded"}
+    """The last entry of every student; CourseError if the journal is another user's."""
+    journal = Journal(course, assignment)
+    try:
+        for record in records(journal.path):
+            journal._take(record)
+    except PermissionError as error:
+        raise not_ours(journal.path) from error
+    return journal.entries
+
+
+def not_ours(path: Path) -> CourseError:
+    """The sentence for a journal that this user may not open."""
+    return CourseError(
+        f"{path} cannot be opened: it belongs to the user who graded first, and only that one can read it, for it "
+        "holds the seeds. Grade and report as that user, or let them give you the file."
+    )
 
 
 def open_private(path: Path) -> Any:
@@ -155,9 +228,10 @@ def ends_in_newline(path: Path) -> bool:
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Replace a file in one step: a kill leaves the old one or the new one."""
+    """Replace a file, which only its owner can read, in one step: a kill leaves the old one or the new one."""
     draft = path.with_suffix(".new")
-    with draft.open("wb") as file:
+    draft.unlink(missing_ok=True)
+    with open_private(draft) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -35,8 +36,16 @@ class Judge:
     def __init__(self, seed: str) -> None:
         self.seed = seed
 
+    def reply(self, asked: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
+        """What one message of a worker is answered; where a check fails itself, that it does."""
+        try:
+            return self.answer(asked, blobs)
+        except Exception as error:  # a check is the course's own code, and must cost nobody a point
+            traceback.print_exc()
+            return {"failed": f"{type(error).__name__}: {error}"[:300]}, []
+
     def answer(self, asked: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
-        """What one message of a worker is answered."""
+        """The requests of an exercise, or the verdict on replies to them."""
         exercise = checks.load(asked["exercise"])
         if asked["do"] == "requests":
             requests = judge.requests(exercise, self.seed)
@@ -47,15 +56,18 @@ class Judge:
     def rest(self, assignment: str) -> Iterator[None]:
         """Compute beforehand what verdicts will be compared with, a bit at a time."""
         for name in checks.names(assignment):
-            exercise = checks.load(name)
-            for index in range(len(exercise.mistakes)):
-                judge.mistake_replies(exercise, index, self.seed)
-                yield
+            try:
+                exercise = checks.load(name)
+                for index in range(len(exercise.mistakes)):
+                    judge.mistake_replies(exercise, index, self.seed)
+                    yield
+            except Exception:  # those who are judged by it are told
+                traceback.print_exc()
 
 
 def given_sources(exercise: Exercise, seed: str) -> dict[str, str]:
     """The text of the modules that a probe of this exercise needs and that are not where students' code runs."""
-    needed = set()
+    needed = set(exercise.lends)
     for case in exercise.cases:
         steps = case.plan(exercise.name, seed).steps
         needed |= {GIVEN_MODULES[s["name"]] for s in steps if s["do"] == "given" and s["name"] in GIVEN_MODULES}
@@ -91,7 +103,7 @@ def serve(listener: socket.socket, assignment: str, seed: str) -> None:
                 open_channels[connection] = Channel(connection, MAX_REPLIES)
                 continue
             try:
-                open_channels[sock].send(*the_judge.answer(*open_channels[sock].receive()))
+                open_channels[sock].send(*the_judge.reply(*open_channels[sock].receive()))
             except ChannelError:
                 open_channels.pop(sock).close()
 

@@ -9,6 +9,7 @@ import nbformat
 
 from autograder.course import Course
 from autograder.grading.collect import kept_aside
+from autograder.grading.grades import GradeEntry, read_entries
 from autograder.grading.journal import ASIDE, GRADED, read_state
 from autograder.grading.reasons import explain_cells, question
 
@@ -57,51 +58,36 @@ def read_class(course: Course, assignment: str) -> list[Row]:
     course.require(assignment)
     state = read_state(course, assignment)
     rows = {who: Row(who, ASIDE, problem=why) for who, why in kept_aside(course, assignment).items()}
-    order = question_order(course, assignment)
-    with course.gradebook() as gradebook:
-        graded = {s.student.id: s for s in gradebook.assignment_submissions(assignment)}
-        handed_in = {p.parent.name for p in course.root.glob(f"submitted/*/{assignment}") if p.is_dir()}
-        for student in sorted(handed_in | set(graded)):
-            entry = state.get(student)
-            notebook = course.autograded(student, assignment) / f"{assignment}.ipynb"
-            if entry and entry.status == ASIDE:
-                rows[student] = Row(student, ASIDE, problem=entry.problem)
-            elif student in graded and notebook.is_file():
-                submission = graded[student]
-                reasons = entry.reasons if entry else explain_notebook(notebook)
-                marks = {
-                    name: mark
-                    for part in submission.notebooks
-                    for name, mark in read_marks(part.grades, reasons, order)
-                }
-                rows[student] = Row(
-                    student,
-                    GRADED,
-                    marks,
-                    submission.late_submission_penalty or 0.0,
-                    notes=tuple(entry.notes) if entry else (),
-                )
-            else:
-                rows[student] = Row(student, WAITING, problem="it was handed in but not graded yet")
+    order = {name: place for place, name in enumerate(question_order(course, assignment))}
+    graded = read_entries(course, assignment)
+    handed_in = {p.parent.name for p in course.root.glob(f"submitted/*/{assignment}") if p.is_dir()}
+    for student in handed_in | set(graded):
+        entry = state.get(student)
+        notebook = course.autograded(student, assignment) / f"{assignment}.ipynb"
+        if entry and entry.status == ASIDE:
+            rows[student] = Row(student, ASIDE, problem=entry.problem)
+        elif student in graded and notebook.is_file():
+            reasons = entry.reasons if entry else explain_notebook(notebook)
+            entries = sorted(graded[student].entries, key=lambda found: order.get(found.name, len(order)))
+            marks = {question(found.name): read_mark(found, *reasons.get(found.name, ("", ""))) for found in entries}
+            notes = tuple(entry.notes) if entry else ()
+            rows[student] = Row(student, GRADED, marks, graded[student].penalty, notes=notes)
+        else:
+            rows[student] = Row(student, WAITING, problem="it was handed in but not graded yet")
     return [rows[student] for student in sorted(rows)]
 
 
-def read_marks(grades: list, reasons: dict[str, tuple[str, str]], order: list[str]) -> list[tuple[str, Mark]]:
-    """The marks of one submission in the assignment's order, from nbgrader's grades."""
-    marks = []
-    for grade in sorted(grades, key=lambda g: order.index(g.name) if g.name in order else len(order)):
-        mistake, reason = reasons.get(grade.name, ("", ""))
-        waits = bool(grade.needs_manual_grade)
-        marked = grade.auto_score is not None or grade.manual_score is not None
-        points = float(grade.score) if marked else None
-        if points is not None and points >= grade.max_score:
-            mistake = reason = ""
-        elif grade.manual_score is not None:
-            reason = "marked by hand"
-        elif points == 0 and not reason:
-            reason = "no answer was written"
-        marks.append((question(grade.name), Mark(points, float(grade.max_score), waits, mistake, reason)))
-    return marks
+def read_mark(found: GradeEntry, mistake: str, reason: str) -> Mark:
+    """The mark for one question, from nbgrader's grade and what is known of why points were lost."""
+    marked = found.auto_score is not None or found.manual_score is not None
+    points = float(found.score) if marked else None
+    if points is not None and points >= found.max_score:
+        mistake = reason = ""
+    elif found.manual_score is not None:
+        reason = "marked by hand"
+    elif points == 0 and not reason:
+        reason = "no answer was written"
+    return Mark(points, float(found.max_score), bool(found.needs_manual_grade), mistake, reason)
 
 
 def question_order(course: Course, assignment: str) -> list[str]:

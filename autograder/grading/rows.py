@@ -34,6 +34,10 @@ from autograder.grading.restore import grade_id
 log = logging.getLogger(__name__)
 
 
+class Refused(CourseError):
+    """The grades of one student cannot be written, for a reason that concerns that student alone."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One notebook of an assignment as the gradebook knows it; cells are kept by grade_id."""
@@ -92,10 +96,10 @@ def refuse_unjudged(notebook: NotebookNode, part: Part, only: set[str] | None) -
         if name in part.tasks or (only is not None and name not in only):
             continue
         if name not in cells:
-            raise CourseError(f"The graded notebook has no cell '{name}'; nothing was written. Grade again.")
+            raise Refused(f"The graded notebook has no cell '{name}'; nothing was written. Grade again.")
         cell = cells[name]
         if cell.cell_type == "code" and not utils.is_solution(cell) and not has_result(cell):
-            raise CourseError(f"The test cell '{name}' has no valid result; nothing was written. Grade again.")
+            raise Refused(f"The test cell '{name}' has no valid result; nothing was written. Grade again.")
 
 
 def has_result(cell: NotebookNode) -> bool:
@@ -135,7 +139,7 @@ def save(session: Session, work: Graded, parts: dict[str, Part], create_student:
     """
     if session.get(Student, work.student) is None:
         if not create_student:
-            raise CourseError(
+            raise Refused(
                 f"The gradebook has no student '{work.student}', and Autograde.create_student is off. "
                 f"Add the student with `nbgrader db student add {work.student}`."
             )
@@ -213,7 +217,7 @@ def set_penalty(session: Session, work: Graded, row: SubmittedNotebook, penaltie
     try:
         penalty = penalties.plugin_inst.late_submission_penalty(work.student, row.score, submission.total_seconds_late)
     except Exception as error:  # the plugin is the course's own code
-        raise CourseError(
+        raise Refused(
             f"The late penalty of '{work.student}' could not be computed: {type(penalties.plugin_inst).__name__} "
             f"raised {type(error).__name__}: {error}. Mend the plugin and grade again."
         ) from error

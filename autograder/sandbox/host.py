@@ -49,7 +49,10 @@ class Box:
             self.lifeline.sendall(b"n")
 
     def ended(self) -> dict[str, object]:
-        """How its processes ended: {"ended": exit | signal | memory | fault, …}, or {} if that cannot be told."""
+        """How its processes ended: {"ended": exit | signal | memory | fault | lost, …}, or {} if they have not.
+
+        It is "lost" where the supervisor ended without a word, which no submission can bring about.
+        """
         self._listen("ended", ANSWER_SECONDS)
         return self.said
 
@@ -64,11 +67,11 @@ class Box:
         while wanted not in self.said and "ended" not in self.said and (left := end - time.monotonic()) > 0:
             if not select.select([self.lifeline], [], [], left)[0]:
                 return
-            try:
+            data = b""
+            with contextlib.suppress(OSError):
                 data = self.lifeline.recv(4096)
-            except OSError:
-                return
             if not data:
+                self.said["ended"] = "lost"
                 return
             *lines, self.rest = (self.rest + data).split(b"\n")
             for line in lines:

@@ -110,6 +110,8 @@ class Session:
                 return Ended("crash", "crash: its Python process ended itself or closed its connection")
             case "fault":
                 raise SandboxError(f"the sandbox failed: {said.get('detail')}")
+            case "lost":
+                raise SandboxError("the sandbox has gone")
         return Ended("crash", "crash: its Python process closed its connection to the grader")
 
 
