@@ -15,7 +15,7 @@ from traitlets.config import Config
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 # What the templates load of the package's 24 MB.
-EXTENSIONS = ("boldsymbol", "color", "cancel", "braket", "mathtools")
+EXTENSIONS = ("boldsymbol", "color", "enclose", "cancel", "braket", "mathtools")
 MATHJAX = (
     "startup.js",
     "core.js",

@@ -19,7 +19,7 @@ from autograder.grading.sanitise_outputs import Budget, clean_count, clean_outpu
 __all__ = ["Budget", "clean_code", "clean_markdown", "clean_notebook", "clean_outputs", "result_output"]
 
 MAX_CELLS = 1000
-MAX_SOURCE = 100_000
+MAX_SOURCE = 30_000
 MAX_LINE = 5_000
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 ATTACHMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -89,36 +89,34 @@ def clean_cell(
 ) -> NotebookNode:
     """One cell made inert."""
     source = texts.as_text(cell.get("source"))
-    is_given = source in given
     metadata = clean_metadata(cell)
-    if cell.get("cell_type") == "code":
-        source = source if is_given else within(clean_code(source), budget)
+    kind = cell.get("cell_type")
+    extra = {}
+    if source not in given:
+        source = texts.cut(source, budget.sources, "reached for the sources of this notebook")
+        if kind == "code":
+            source = clean_code(source)
+        elif kind == "markdown":
+            attachments = clean_attachments(cell.get("attachments"), source, budget)
+            extra = {"attachments": attachments} if attachments else {}
+            source = clean_answer(source, attachments, reserved, budget)
+        else:
+            source = as_typed(texts.cut(texts.printable(source), MAX_SOURCE), "*A raw cell:*")
+        budget.sources = max(0, budget.sources - texts.size(source))
+        budget.spend(texts.size(source))
+    if kind == "code":
         outputs = cell.get("outputs", []) if trusted else clean_outputs(cell.get("outputs", []), budget)
         count = clean_count(cell.get("execution_count"))
         return new_code_cell(source, metadata=metadata, outputs=outputs, execution_count=count)
-    if is_given:
-        return new_markdown_cell(source, metadata=metadata)
-    source = texts.cut(source, budget.notebook, "that of the notebook")
-    if cell.get("cell_type") != "markdown":
-        return new_markdown_cell(spent(as_typed(texts.printable(source), "*A raw cell:*"), budget), metadata=metadata)
-    attachments = clean_attachments(cell.get("attachments"), source, budget)
-    if len(source) > budget.markdown:
-        source = as_typed(texts.cut(texts.printable(source), MAX_SOURCE), TOO_MUCH)
-    else:
-        budget.markdown -= len(source)
-        source = clean_markdown(source, attachments, reserved)
-    extra = {"attachments": attachments} if attachments else {}
-    return new_markdown_cell(spent(source, budget), metadata=metadata, **extra)
+    return new_markdown_cell(source, metadata=metadata, **extra)
 
 
-def within(source: str, budget: Budget) -> str:
-    """The source cut to what is left of the notebook."""
-    return spent(texts.cut(source, budget.notebook, "that of the notebook"), budget)
-
-
-def spent(source: str, budget: Budget) -> str:
-    budget.spend(texts.size(source))
-    return source
+def clean_answer(source: str, attachments: Collection[str], reserved: Collection[str], budget: Budget) -> str:
+    """Markdown made inert, or shown as it was typed when the notebook has had its share of what is set."""
+    if len(source) > budget.rendered:
+        return as_typed(texts.cut(texts.printable(source), MAX_SOURCE), TOO_MUCH)
+    budget.rendered -= len(source)
+    return clean_markdown(source, attachments, reserved)
 
 
 def clean_metadata(cell: NotebookNode) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from collections.abc import Collection
 from autograder.grading.sanitise_page import ACTIVE_MATHS, inspect
 from autograder.grading.sanitise_text import cut, printable
 
-MAX_BYTES = 100_000
+MAX_BYTES = 30_000
 # Beyond these the renderer itself may take seconds: such text is shown as it was typed.
-MAX_RENDERED = 20_000
-MAX_FORMULA_WORK = 2_000_000
+MAX_RENDERED = 10_000
+MAX_FORMULA_WORK = 1_000_000
 ROUNDS = 4
 JOINER = "\u2060"  # takes no room and is not seen, but ends whatever the sign before it would have begun
 SHOWN_AS_TYPED = "*Shown as it was typed, because parts of it could act on a reader's page:*"
@@ -20,6 +20,7 @@ TOO_MUCH = "*Shown as it was typed, because it is too long or too intricate to b
 TAG = re.compile(r"<(?!https?://[^\s<>\"']*>)(?=[A-Za-z/!?])")
 TARGET = re.compile(r"\](?=[(:](?!\s*<?(?:https?://|mailto:|#)))")
 FENCE = re.compile(r"^([ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t>]+)*)(`{3,}|~{3,})[^\n]*$", re.MULTILINE)
+LONG_LINE = re.compile(r"[^\n]{300}(?=[^\n])")
 FORMULA_OPENERS = re.compile(r"\\\\[\[(]|\\begin\{")
 
 
@@ -70,6 +71,7 @@ def mend(text: str, found: set[str], attachments: Collection[str], taken: Collec
 
 def as_typed(source: str, why: str) -> str:
     """The text as a block of code under a sentence, or, if even that is not inert, with every sign spelt out."""
+    source = LONG_LINE.sub("\\g<0>\n", TARGET.sub("]" + JOINER, source))
     fence = "`" * (max(map(len, re.findall("`+", source)), default=2) + 1)
     fence = fence if len(fence) > 3 else "```"
     block = f"{why}\n\n{fence}\n{source}\n{fence}"

@@ -34,7 +34,8 @@ class Budget:
     pixels_per_image: int = 8_000_000
     notebook: int = 5_000_000
     pixels: int = 40_000_000
-    markdown: int = 300_000
+    sources: int = 200_000
+    rendered: int = 100_000
 
     def spend(self, amount: int) -> None:
         self.notebook = max(0, self.notebook - amount)

@@ -29,6 +29,10 @@ ACTIVE_TEX = (
 )
 ACTIVE_MATHS = re.compile(rf"\\(?=(?:{ACTIVE_TEX})(?![A-Za-z]))")
 SKIPPED_BY_MATHJAX = {"pre", "code"}
+# nbconvert's templates look for such links in the HTML of a cell, in a time that grows with the square of a line's
+# brackets, and with their cube where links to files/ never end.
+FILES_LINK = re.compile(r"\]\(/?files/")
+MAX_BRACKET_WORK = 2_000_000
 PICTURE = "cGljdHVyZQ=="  # stands for the data of an attachment that may be shown
 
 
@@ -114,11 +118,15 @@ def inspect(
         return {"image"}, set()  # it shows an attachment that is not there
     except Exception:  # the parser's limits, such as depth
         return {"renderer"}, set()
+    if sum(line.count("[") * len(line) for line in html.split("\n")) > MAX_BRACKET_WORK:
+        return {"renderer"}, set()
     inspector.feed(html)
     inspector.close()
     found = recorder.found | inspector.found
     if inspector.open or inspector.rawdata:
         found.add("html")
+    if FILES_LINK.search(html):
+        found.add("link")
     if ACTIVE_MATHS.search("".join(inspector.text)):
         found.add("maths")
     return found, inspector.taken
