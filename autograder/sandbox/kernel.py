@@ -38,7 +38,8 @@ def supervise(connection: socket.socket) -> int:
     setup = json.loads(data)
     limits, lifeline = Limits.of(setup["limits"]), socket.socket(fileno=descriptors[0])
     try:
-        most = limits.memory_mb * MEGABYTE + _resident(Path("/proc/self"))
+        # somewhat above what one process may have, which gets a MemoryError first: this is for several together
+        most = int(1.2 * limits.memory_mb + 64) * MEGABYTE + _resident(Path("/proc/self"))
         uid, gid = os.getuid(), os.getgid()
         linux.unshare(linux.NAMESPACES | linux.NEWUSER)
         linux.map_ids(uid, gid, 1000)

@@ -18,6 +18,7 @@ MAX_NAME = 200
 
 def prepare() -> None:
     """What can be done once, before the first fork."""
+    sys.path.insert(0, "")  # as in a notebook: what lies beside it can be imported
     shells.make()
 
 
