@@ -31,7 +31,8 @@ class Limits:
         for name, value in options.items():
             if name not in known:
                 raise ValueError(f"no limit is called {name!r}; there are: {', '.join(known)}")
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not 0 < value < 1e9 or not known[name](value):
                 raise ValueError(f"the limit {name} must be a number above 0, not {value!r}")
         return cls(**{name: known[name](value) for name, value in options.items()})
 

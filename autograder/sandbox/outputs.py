@@ -52,8 +52,8 @@ class Outputs:
         """An exception that nothing caught."""
         self.left = max(self.left, 20_000)  # a reason is never cut away by what was printed before it
         if self._room() or self.items.pop():
-            lines = [self.text(line) for line in traceback[-MAX_FRAMES:]]
-            parts = {"ename": self.text(name)[:200], "evalue": self.text(value)[:2000], "traceback": lines}
+            parts: dict[str, Any] = {"ename": self.text(name[:200]), "evalue": self.text(value[:2000])}
+            parts["traceback"] = [self.text(line) for line in traceback[-MAX_FRAMES:]]
             self.items.append({"output_type": "error", **parts})
 
     def clear(self) -> None:
