@@ -6,8 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat import NotebookNode, from_dict
 
 from autograder.grading import sanitise_text as texts
 from autograder.grading.restore import grade_id
@@ -71,11 +70,14 @@ def clean_notebook(
         if index >= MAX_CELLS and not name:
             continue
         cleaned = clean_cell(cell, budget, name in trusted if name else False, given, reserved)
-        cleaned["id"] = f"cell-{index}"
-        cells.append(cleaned)
+        cells.append({"id": f"cell-{index}", **cleaned})
     if (left_out := len(nb.cells) - len(cells)) > 0:
-        cells.append(new_markdown_cell(f"*… cut: {left_out:,} more cells; the limit is {MAX_CELLS:,}.*", id="cut"))
-    return new_notebook(cells=cells, metadata={"kernelspec": dict(KERNEL), **LANGUAGE})
+        told = f"*… cut: {left_out:,} more cells; the limit is {MAX_CELLS:,}.*"
+        cells.append({"id": "cut", "cell_type": "markdown", "metadata": {}, "source": told})
+    # valid as it is made here; validating it again would cost more than all else
+    return from_dict(
+        {"cells": cells, "metadata": {"kernelspec": KERNEL, **LANGUAGE}, "nbformat": 4, "nbformat_minor": 5}
+    )
 
 
 def known_name(cell: NotebookNode) -> str | None:
@@ -86,12 +88,12 @@ def known_name(cell: NotebookNode) -> str | None:
 
 def clean_cell(
     cell: NotebookNode, budget: Budget, trusted: bool, given: Collection[str], reserved: Collection[str]
-) -> NotebookNode:
-    """One cell made inert."""
+) -> dict[str, Any]:
+    """One cell made inert, without its id."""
     source = texts.as_text(cell.get("source"))
     metadata = clean_metadata(cell)
     kind = cell.get("cell_type")
-    extra = {}
+    extra: dict[str, Any] = {}
     if source not in given:
         source = texts.cut(source, budget.sources, "reached for the sources of this notebook")
         if kind == "code":
@@ -107,8 +109,8 @@ def clean_cell(
     if kind == "code":
         outputs = cell.get("outputs", []) if trusted else clean_outputs(cell.get("outputs", []), budget)
         count = clean_count(cell.get("execution_count"))
-        return new_code_cell(source, metadata=metadata, outputs=outputs, execution_count=count)
-    return new_markdown_cell(source, metadata=metadata, **extra)
+        extra = {"outputs": outputs, "execution_count": count}
+    return {"cell_type": "code" if kind == "code" else "markdown", "metadata": metadata, "source": source, **extra}
 
 
 def clean_answer(source: str, attachments: Collection[str], reserved: Collection[str], budget: Budget) -> str:
