@@ -14,7 +14,8 @@ from autograder.course import Course
 
 # Changes to these do not change a score.
 OUTSIDE_OF_CHECKS = frozenset(
-    "cli course doctor environment everything gate lint progress release sample_class serve common_mistakes".split()
+    "cli common_mistakes course doctor environment everything gate lint live progress release sample_class "
+    "serve".split()
 )
 # What student code computes with, besides Python itself.
 COMPUTES = ("torch", "numpy", "einops", "ipython")
