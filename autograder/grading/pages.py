@@ -37,29 +37,17 @@ def mathjax_folder() -> Path | None:
 
 
 def template_config() -> Config:
-    """The part of nbgrader's configuration that makes formgrader's and feedback's pages load nothing from outside."""
+    """The part of nbgrader's configuration that makes formgrader's and feedback's pages load nothing from outside.
+
+    Formulas are set by the MathJax that `autograder serve` serves, and for feedback by the copy that `PlaceMathJax`
+    puts into the folder of all feedback; where that is not, as in a page sent on by itself, they are shown as typed.
+    """
     from nbgrader.server_extensions.formgrader.handlers import template_path
 
     config = Config()
     config.HTMLExporter.extra_template_basedirs = [str(TEMPLATES), template_path]
     # nbgrader's own page, which ours of the same name builds on
     config.HTMLExporter.extra_template_paths = [template_path]
-    return config
-
-
-def feedback_exporter_config() -> Config:
-    """The configuration of an ``nbconvert.HTMLExporter`` that makes feedback pages like nbgrader's command.
-
-    The pages are self-contained, but for formulas: these are set by the copy of MathJax that `place_mathjax` puts
-    into the folder of all feedback, if the page stands in ``<student>/<assignment>/`` below it. Where it is not, as
-    in a page sent on by itself, formulas are shown as they were typed.
-    """
-    import nbgrader.server_extensions.formgrader as formgrader
-
-    config = template_config()
-    config.HTMLExporter.template_name = "feedback"
-    styles = Path(formgrader.__file__).parent / "static" / "node_modules" / "bootstrap" / "dist" / "css"
-    config.HTMLExporter.extra_template_paths += [str(styles)]
     return config
 
 

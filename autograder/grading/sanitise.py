@@ -26,6 +26,8 @@ METADATA = {
     "schema_version": int, "grade": bool, "solution": bool, "locked": bool, "task": bool,
     "grade_id": str, "points": (int, float), "cell_type": str, "checksum": str,
 }  # fmt: skip
+# Above markdown that is neither the assignment's nor an answer, lest it pass for something of the grader's.
+AUTHOR = "*Added or changed by the student:*\n\n"
 LANGUAGE = {"language_info": {"name": "python"}}
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 # Places on nbgrader's pages that a heading must not take.
@@ -57,10 +59,11 @@ def clean_notebook(
         nb: the notebook after grading; it is not changed.
         budget: how much may be shown of it; by default a new `Budget`.
         trusted: the grade_ids of the cells whose outputs are the grader's and are left as they are.
-        given: texts of the assignment itself, which are left as they are wherever a cell has just that text.
+        given: texts of the assignment itself, which are left as they are wherever a cell has just that text. If there
+            are any, other markdown that is no answer gets a line that says whose it is.
     """
     budget = budget or Budget()
-    given = frozenset(given)
+    known = {without_ends(text): text for text in given}
     reserved = PLACES | {
         place.format(name) for cell in nb.cells if (name := known_name(cell)) for place in PLACES_OF_A_CELL
     }
@@ -69,7 +72,7 @@ def clean_notebook(
         name = known_name(cell)
         if index >= MAX_CELLS and not name:
             continue
-        cleaned = clean_cell(cell, budget, name in trusted if name else False, given, reserved)
+        cleaned = clean_cell(cell, budget, bool(name) and name in trusted, known, reserved)
         cells.append({"id": f"cell-{index}", **cleaned})
     if (left_out := len(nb.cells) - len(cells)) > 0:
         told = f"*… cut: {left_out:,} more cells; the limit is {MAX_CELLS:,}.*"
@@ -80,6 +83,11 @@ def clean_notebook(
     )
 
 
+def without_ends(text: str) -> str:
+    """The text as it is compared: editors change the ends of lines."""
+    return "\n".join(map(str.rstrip, text.splitlines())).strip()
+
+
 def known_name(cell: NotebookNode) -> str | None:
     """The cell's grade_id, if it can stand on a page."""
     name = grade_id(cell)
@@ -87,23 +95,28 @@ def known_name(cell: NotebookNode) -> str | None:
 
 
 def clean_cell(
-    cell: NotebookNode, budget: Budget, trusted: bool, given: Collection[str], reserved: Collection[str]
+    cell: NotebookNode, budget: Budget, trusted: bool, given: dict[str, str], reserved: Collection[str]
 ) -> dict[str, Any]:
     """One cell made inert, without its id."""
     source = texts.as_text(cell.get("source"))
     metadata = clean_metadata(cell)
     kind = cell.get("cell_type")
     extra: dict[str, Any] = {}
-    if source not in given:
+    original = given.get(without_ends(source))
+    if original is not None and (kind == "markdown" or original == source):
+        source = original
+    else:
         source = texts.cut(source, budget.sources, "reached for the sources of this notebook")
         if kind == "code":
             source = clean_code(source)
         elif kind == "markdown":
             attachments = clean_attachments(cell.get("attachments"), source, budget)
             extra = {"attachments": attachments} if attachments else {}
-            source = clean_answer(source, attachments, reserved, budget)
+            source = clean_answer(source.removeprefix(AUTHOR), attachments, reserved, budget)
         else:
             source = as_typed(texts.cut(texts.printable(source), MAX_SOURCE), "*A raw cell:*")
+        if given and kind != "code" and not metadata:
+            source = AUTHOR + source
         budget.sources = max(0, budget.sources - texts.size(source))
         budget.spend(texts.size(source))
     if kind == "code":

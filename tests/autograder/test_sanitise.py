@@ -18,7 +18,15 @@ from nbconvert.filters.ansi import ansi2html
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
 from PIL import Image
 
-from autograder.grading.sanitise import Budget, clean_code, clean_markdown, clean_notebook, clean_outputs, result_output
+from autograder.grading.sanitise import (
+    AUTHOR,
+    Budget,
+    clean_code,
+    clean_markdown,
+    clean_notebook,
+    clean_outputs,
+    result_output,
+)
 from autograder.grading.sanitise_outputs import LABEL
 from autograder.grading.sanitise_page import inspect
 from autograder.grading.sanitise_text import printable, terminal
@@ -348,19 +356,31 @@ def test_a_notebook_keeps_the_grader_s_part_and_nothing_of_the_student_s_that_ac
     cleaned = clean_notebook(before, trusted={"softmax-check"}, given={before.cells[0].source})
     assert before == copy
     nbformat.validate(cleaned)
-    statement, answer, check, other, raw, heading, pictures = cleaned.cells
+    statement, added, check, other, raw, heading, pictures = cleaned.cells
     assert statement.source == "<details>the assignment's own</details>"
-    assert "<details>" not in answer.source and answer.metadata == {}
+    assert added.source.startswith(AUTHOR) and "<details>" not in added.source and added.metadata == {}
     assert check.outputs == before.cells[2].outputs and check.source == "check()"
     assert check.metadata == {"nbgrader": {k: v for k, v in before.cells[2].metadata.nbgrader.items() if k != "evil"}}
     assert "text/html" not in other.outputs[1].data and other.metadata == {}
-    assert raw.cell_type == "markdown" and inspect(raw.source)[0] == set()
-    assert heading.source == "# s\u2060oftmax-check"
+    assert raw.cell_type == "markdown" and "A raw cell" in raw.source and inspect(raw.source)[0] == set()
+    assert heading.source == AUTHOR + "# s\u2060oftmax-check"
     assert list(pictures.attachments) == ["a.png"] and list(pictures.attachments["a.png"]) == ["image/png"]
     assert "![b]" not in pictures.source
     assert set(cleaned.metadata) == {"kernelspec", "language_info"} and cleaned.metadata.language_info.name == "python"
     again = clean_notebook(cleaned, trusted={"softmax-check"}, given={before.cells[0].source})
     assert again == cleaned
+
+
+def test_the_assignment_s_text_is_known_in_spite_of_line_ends_and_answers_get_no_label() -> None:
+    text = "<details>\n\na hint\n</details>"
+    answer = {"grade_id": "explain", "grade": True, "solution": True, "points": 2, "schema_version": 3}
+    cells = [
+        new_markdown_cell(text.replace("\n", "  \r\n") + "\n"),
+        new_markdown_cell("x", metadata={"nbgrader": answer}),
+    ]
+    statement, written = clean_notebook(new_notebook(cells=cells), given=[text]).cells
+    assert statement.source == text and written.source == "x"
+    assert clean_notebook(new_notebook(cells=[new_markdown_cell("x")])).cells[0].source == "x"
 
 
 def test_too_many_cells_and_too_much_source_are_cut_with_a_notice() -> None:
