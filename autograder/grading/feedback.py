@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import nbconvert
+import nbgrader
 from nbgrader.converters import GenerateFeedback
 
 from autograder.course import Course, put_environment_on_path
@@ -84,12 +86,20 @@ def index_path(course: Course, assignment: str) -> Path:
 
 
 def fingerprint(course: Course, grades: Grades) -> str:
-    """What a feedback page is made from: the autograded folder, and the grades and comments by hand."""
+    """What a feedback page is made from: the autograded notebook and files, grades and comments, and by which nbgrader.
+
+    Raises OSError if there is no autograded notebook.
+    """
     graded = course.autograded(grades.student, grades.assignment)
-    digest = hashlib.sha256((graded / f"{grades.assignment}.ipynb").read_bytes()).hexdigest()
-    points = [[name, *both] for name, both in sorted(grades.points.items())]
-    comments = sorted(grades.comments.items())
-    return json.dumps({"notebook": digest, "grades": points, "comments": comments, "penalty": grades.penalty})
+    made_from = {
+        "notebook": hashlib.sha256((graded / f"{grades.assignment}.ipynb").read_bytes()).hexdigest(),
+        "files": sorted([str(p.relative_to(graded)), p.stat().st_size] for p in graded.rglob("*") if p.is_file()),
+        "grades": [[name, *points] for name, points in sorted(grades.points.items())],
+        "comments": sorted(grades.comments.items()),
+        "penalty": grades.penalty,
+        "versions": [nbgrader.__version__, nbconvert.__version__],
+    }
+    return json.dumps(made_from)
 
 
 def index_page(assignment: str, rows: list[Row]) -> str:
