@@ -10,7 +10,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from typing import Any
 
 from autograder.grading import worker
 from autograder.grading.worker import Job, Outcome
-from autograder.sandbox import view
+from autograder.sandbox import temporary, view
 
 TRIES = 3
 # how much longer than a submission may take a worker is waited for before it is taken for dead
@@ -33,7 +32,7 @@ class JudgeProcess:
     """The judge's process of a run; a context manager."""
 
     def __init__(self, assignment: str, seed: str, log: Path) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="judge-"))
+        self.folder = temporary.folder("judge")
         self.path = str(self.folder / "j")
         self.assignment, self.seed, self.log = assignment, seed, log
         self.listener = socket.socket(socket.AF_UNIX)

@@ -11,12 +11,10 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-from autograder.sandbox import view
+from autograder.sandbox import temporary, view
 from autograder.sandbox.limits import Limits
 
 START_SECONDS = 120.0
@@ -106,7 +104,7 @@ class Zygote:
     """A running zygote for one assignment; a context manager. `whole` shows all of the course, checks included."""
 
     def __init__(self, assignment: str, *, whole: bool = False, unprivileged: bool = False) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="grader-"))
+        self.folder = temporary.folder("grader")
         self.log = self.folder / "log"
         self.unprivileged = unprivileged
         self.process: subprocess.Popen | None = None
