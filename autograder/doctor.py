@@ -6,11 +6,12 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 from autograder.course import Course
+from autograder.sandbox import tiers
+from autograder.sandbox.remedies import REMEDIES, System
 
 PACKAGES = ("torch", "nbgrader", "jupyterlab", "jupyter-book", "jupytext", "einops", "anywidget")
 
@@ -30,12 +31,26 @@ def examine(course: Course) -> list[str]:
         f"{'course':<12} {course.root}"
         + ("" if course.config_file.is_file() else "  (not made yet: autograder release)")
     )
-    lines += [
-        "",
-        "Grading now runs student code without isolation (tier: none), as plain nbgrader does.",
-        "Here one could have:",
-    ]
-    lines += [f"  {name:<12} {verdict}" for name, verdict in tiers().items()]
+    return [*lines, "", *isolation(dict.fromkeys(tiers.TIERS), System.here())]
+
+
+def isolation(lacking: dict[str, str | None], system: System) -> list[str]:
+    """What keeps student code apart here: each tier tried, or as `lacking` says; why not, and what would help."""
+    lacking = {name: tiers.TIERS[name].lack() if why is None else why for name, why in lacking.items()}
+    best = next((name for name, why in lacking.items() if not why), None)
+    if best:
+        lines = [f"Student code is graded in isolation (tier: {best}): {tiers.TIERS[best].what}."]
+    else:
+        lines = [
+            "Student code cannot be isolated here, and `autograder grade` refuses to run it. With `--isolation none`",
+            "it runs as you, as plain nbgrader runs it: it can then read and change whatever you can.",
+        ]
+    better = True
+    for name, why in lacking.items():
+        lines.append(f"  {name:<12} {why and f'no: {why}' or 'yes'}")
+        better &= name != best
+        if why and better:
+            lines.append(f"  {'':<12} to have it: {REMEDIES[name](system)}")
     return lines
 
 
@@ -68,31 +83,6 @@ def program(name: str, remedy: str) -> str:
 def chromium() -> str:
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     return found or "missing; only the book's tests need it: python3 autograder/environment.py --tests"
-
-
-def tiers() -> dict[str, str]:
-    """Which kinds of isolation this machine allows, found out by trying."""
-    answers = {"namespaces": "no: unprivileged user namespaces are a thing of Linux"}
-    if sys.platform == "linux":
-        worked = works(["unshare", "--user", "--map-root-user", "--mount", "--pid", "--net", "--fork", "true"])
-        answers["namespaces"] = "yes" if worked else "no: user namespaces are switched off (or `unshare` is missing)"
-    bwrap = works(["bwrap", "--ro-bind", "/", "/", "--unshare-all", "true"])
-    answers["bwrap"] = (
-        "yes"
-        if bwrap
-        else "no: "
-        + ("bwrap is there but may not make namespaces" if shutil.which("bwrap") else "install the package bubblewrap")
-    )
-    engines = [name for name in ("docker", "podman") if works([name, "info"])]
-    answers["container"] = f"yes: {engines[0]}" if engines else "no: neither Docker nor Podman answers"
-    return answers
-
-
-def works(command: list[str]) -> bool:
-    try:
-        return subprocess.run(command, capture_output=True, timeout=20).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
 
 
 def nearest(path: Path) -> Path:

@@ -16,9 +16,6 @@ from autograder.sandbox.limits import Limits
 
 HOME = "/home/student"
 WRITABLE = {"home": HOME, "shm": "/dev/shm", "tmp": "/tmp"}  # "/tmp" last: all three are made in there
-# where a process whose user is root outside could change the machine, and what tells about it
-READ_ONLY = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs")
-HIDDEN = ("/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/kallsyms", "/proc/cmdline", "/proc/timer_list")
 LOOK_EVERY = 0.1
 PAGE = resource.getpagesize()
 MEGABYTE = 1 << 20
@@ -38,8 +35,7 @@ def supervise(connection: socket.socket) -> int:
     setup = json.loads(data)
     limits, lifeline = Limits.of(setup["limits"]), socket.socket(fileno=descriptors[0])
     try:
-        # somewhat above what one process may have, which gets a MemoryError first: this is for several together
-        most = int(1.2 * limits.memory_mb + 64) * MEGABYTE + _resident(Path("/proc/self"))
+        most = most_memory(limits)
         uid, gid = os.getuid(), os.getgid()
         linux.unshare(linux.NAMESPACES | linux.NEWUSER)
         linux.map_ids(uid, gid, 1000)
@@ -51,7 +47,7 @@ def supervise(connection: socket.socket) -> int:
         connection.close()
         os.close(tell)
         os.read(enclosed, 1)  # from now on /proc shows the processes of this submission
-        said = _watch(pid, lifeline, most)
+        said = _watch(pid, lifeline, most, limits)
     except Exception as error:
         said = {"ended": "fault", "detail": f"{type(error).__name__}: {error}"}
     _say(lifeline, said)
@@ -86,9 +82,9 @@ def enclose(limits: Limits) -> None:
     """Empty folders to write in, and a /proc that shows this submission's processes only."""
     linux.mount("none", "/", flags=linux.REC | linux.PRIVATE)
     linux.mount("proc", "/proc", "proc", linux.NOSUID | linux.NODEV | linux.NOEXEC)
-    for place in filter(os.path.exists, READ_ONLY):
+    for place in filter(os.path.exists, linux.PROC_READ_ONLY):
         linux.bind(place, place)
-    for place in filter(os.path.exists, HIDDEN):
+    for place in filter(os.path.exists, linux.PROC_HIDDEN):
         linux.bind("/dev/null", place)
     # one file system for all that is written, so that the limit counts the sum
     options = f"size={limits.disk_mb}m,nr_inodes={limits.files},mode=755"
@@ -100,14 +96,14 @@ def enclose(limits: Limits) -> None:
     linux.set_hostname("student")
 
 
-def confine(limits: Limits, keep: int) -> None:
-    """Close every descriptor but `keep`, set the limits, and give up all privileges for good."""
+def confine(limits: Limits, *keep: int) -> None:
+    """Close every descriptor but those to `keep`, set the limits, and give up all privileges for good."""
     os.setsid()
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) != keep:
+        if int(name) > 2 and int(name) not in keep:
             with contextlib.suppress(OSError):
                 os.close(int(name))
     set_limits(limits)
@@ -132,7 +128,7 @@ def set_limits(limits: Limits) -> None:
         resource.setrlimit(getattr(resource, name), (value, value))
 
 
-def _watch(pid: int, lifeline: socket.socket, most: int) -> dict[str, object]:
+def _watch(pid: int, lifeline: socket.socket, most: int, limits: Limits) -> dict[str, object]:
     """Wait for the kernel's end, the grader's wish for it, or more memory than `most`; returns why it ended."""
     process = os.pidfd_open(pid)
     while True:
@@ -149,15 +145,31 @@ def _watch(pid: int, lifeline: socket.socket, most: int) -> dict[str, object]:
                 with contextlib.suppress(OSError):
                     os.setpriority(os.PRIO_PGRP, pid, 19)
             if b"?" in asked:
-                _say(lifeline, _times())
-        if _used() > most:
-            return _kill(pid, "memory")
+                _say(lifeline, times(1))
+        if excess := overstepped(most, limits):
+            return _kill(pid, excess)
 
 
-def _times() -> dict[str, object]:
-    """The seconds that the kernel has computed and those it has waited for a processor."""
+def most_memory(limits: Limits) -> int:
+    """The bytes that all processes of a submission may hold together, if this one holds what they begin with.
+
+    It is somewhat above what one process may have, which gets a MemoryError first: this is for several together.
+    """
+    return int(1.2 * limits.memory_mb + 64) * MEGABYTE + resident(Path("/proc/self"))
+
+
+def overstepped(most: int, limits: Limits) -> str:
+    """Whether all processes in /proc together use more "memory" than `most` bytes, or are too many "processes"."""
+    processes = _processes()
+    if len(processes) > limits.processes:
+        return "processes"
+    return "memory" if _used(processes) > most else ""
+
+
+def times(pid: int) -> dict[str, object]:
+    """The seconds that the kernel's first process has computed and those it has waited for a processor."""
     try:
-        computed, waited = Path("/proc/1/schedstat").read_text().split()[:2]
+        computed, waited = Path(f"/proc/{pid}/schedstat").read_text().split()[:2]
     except OSError:
         return {"cpu": 0.0, "waited": 0.0}
     return {"cpu": int(computed) / 1e9, "waited": int(waited) / 1e9}
@@ -174,16 +186,16 @@ def _processes() -> list[Path]:
     return [path for path in Path("/proc").iterdir() if path.name.isdigit()]
 
 
-def _used() -> int:
+def _used(processes: list[Path]) -> int:
     """Bytes of memory that the submission's processes hold together, pages that they share counted once."""
-    processes = _processes()
-    estimate = sum(map(_resident, processes))
+    estimate = sum(map(resident, processes))
     if len(processes) < 2:
         return estimate
     return min(estimate, sum(map(_proportional, processes)))
 
 
-def _resident(process: Path) -> int:
+def resident(process: Path) -> int:
+    """Bytes of memory that a process of /proc holds."""
     try:
         fields = (process / "statm").read_text().split()
     except OSError:

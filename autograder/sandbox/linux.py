@@ -14,7 +14,12 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_
 AMBIENT_CLEAR_ALL = 4
 LAST_CAPABILITY = 63
 
-_libc = ctypes.CDLL(None, use_errno=True)
+# where a process whose user is root outside could change the machine, and what tells about it
+PROC_READ_ONLY = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs")
+PROC_HIDDEN = ("/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/kallsyms", "/proc/cmdline",
+               "/proc/timer_list")  # fmt: skip
+
+_libc = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None  # elsewhere nothing here is called
 
 
 def _check(result: int, what: str) -> int:

@@ -13,12 +13,28 @@ ENVIRONMENT = "/venv"
 HOME = "/home/student"
 # of /etc: what libraries look up; no accounts, keys or names of this machine
 ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "fonts", "localtime", "mime.types")
+FILES = {
+    "passwd": f"student:x:1000:1000::{HOME}:/bin/sh\n", "group": "student:x:1000:\n",
+    "hosts": "127.0.0.1 localhost student\n", "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+}  # fmt: skip
 DEVICES = ("null", "zero", "full", "random", "urandom")
 LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
+BESIDE_USR = ("bin", "sbin", "lib", "lib32", "lib64")
 # torch counts the processors here
 PROCESSORS = "/sys/devices/system/cpu"
 WRITABLE = ("/tmp", HOME, "/dev/shm")
 PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def programs() -> list[str]:
+    """The folders of the system's own programs and libraries."""
+    beside = [f"/{name}" for name in BESIDE_USR]
+    return ["/usr", *(folder for folder in beside if os.path.isdir(folder) and not os.path.islink(folder))]
+
+
+def links() -> dict[str, str]:
+    """The names of such folders that are links on this machine, and where they lead."""
+    return {f"/{name}": os.readlink(f"/{name}") for name in BESIDE_USR if os.path.islink(f"/{name}")}
 
 
 def python_folders() -> dict[str, str]:
@@ -58,12 +74,10 @@ def build(root: str, view: str) -> None:
     """
     linux.mount("none", "/", flags=linux.REC | linux.PRIVATE)
     linux.mount("tmpfs", root, "tmpfs", linux.NOSUID | linux.NODEV, "mode=755,size=16m")
-    _show("/usr", root)
-    for name in ("bin", "sbin", "lib", "lib32", "lib64"):
-        if os.path.islink(f"/{name}"):
-            os.symlink(os.readlink(f"/{name}"), f"{root}/{name}")
-        elif os.path.isdir(f"/{name}"):
-            _show(f"/{name}", root)
+    for folder in programs():
+        _show(folder, root)
+    for name, target in links().items():
+        os.symlink(target, root + name)
     for folder, place in python_folders().items():
         _show(folder, root, place)
     for place in covered({"/usr": "/usr"} | python_folders(), course_folders()):
@@ -71,10 +85,8 @@ def build(root: str, view: str) -> None:
     for name in ETC:
         if os.path.exists(f"/etc/{name}"):
             _show(f"/etc/{name}", root)
-    _write(f"{root}/etc/passwd", f"student:x:1000:1000::{HOME}:/bin/sh\n")
-    _write(f"{root}/etc/group", "student:x:1000:\n")
-    _write(f"{root}/etc/hosts", "127.0.0.1 localhost student\n")
-    _write(f"{root}/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n")
+    for name, text in FILES.items():
+        _write(f"{root}/etc/{name}", text)
     for name in DEVICES:
         _show(f"/dev/{name}", root)
     for name, target in LINKS.items():

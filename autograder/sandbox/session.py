@@ -100,6 +100,10 @@ class Session:
         match said.get("ended"):
             case "memory":
                 return Ended("memory", f"memory: more than {self.limits.memory_mb} MB were in use")
+            case "processes":
+                return Ended("crash", f"crash: process ended, for more than {self.limits.processes} processes ran")
+            case "files":
+                return Ended("crash", f"crash: process ended, for it wrote more than {self.limits.files} files")
             case "signal" if said.get("code") == 9:
                 # the system's own killer is the only one outside that could have sent it
                 return Ended("memory", "memory: the system had none left for it, and ended it")

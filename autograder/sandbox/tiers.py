@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from autograder.sandbox import bwrap, container
 from autograder.sandbox.host import Zygote
 
 NONE = "none"
@@ -28,7 +29,7 @@ class Tier:
 def why_no_namespaces() -> str:
     """Why namespaces cannot be had here, or "": found out by making them."""
     if sys.platform != "linux":
-        return "they are a thing of Linux"
+        return "only Linux has them"
     return _tried(("-m", "autograder.sandbox.try_namespaces"), "the system does not allow user namespaces")
 
 
@@ -40,10 +41,13 @@ def _tried(arguments: tuple[str, ...], otherwise: str) -> str:
     return otherwise
 
 
+# the best first
 TIERS: dict[str, Tier] = {
     tier.name: tier
     for tier in (
         Tier("namespaces", "a warm process forks into Linux namespaces of its own", Zygote, why_no_namespaces),
+        Tier("bwrap", "bubblewrap starts each submission anew, some seconds slower", bwrap.sandbox, bwrap.lack),
+        Tier("container", "Docker or Podman starts each submission anew", container.sandbox, container.lack),
     )
 }
 

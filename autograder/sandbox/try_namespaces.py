@@ -25,7 +25,7 @@ def main() -> int:
                 linux.map_ids(uid, gid, 1000)
             status = _inside(folder)
         except OSError as error:
-            print(f"{error.strerror or error}: {REMEDY}", file=sys.stderr)
+            print(error.strerror or error, file=sys.stderr)
         finally:
             os._exit(status)
 
@@ -41,15 +41,10 @@ def _inside(folder: str) -> int:
         linux.unshare(linux.NEWUSER | linux.NEWNS)
         status = 0
     except OSError as error:
-        print(f"{error.strerror or error}: {REMEDY}", file=sys.stderr)
+        print(error.strerror or error, file=sys.stderr)
     finally:
         os._exit(status)
 
-
-REMEDY = (
-    "let ordinary users make user namespaces (sysctl user.max_user_namespaces above 0, "
-    "kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu), or grade on a machine that does"
-)
 
 if __name__ == "__main__":
     sys.exit(main())

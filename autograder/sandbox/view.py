@@ -14,7 +14,7 @@ COMMON = ("__init__.py", "data", "figures")
 # what a probe consists of; `given_gpt` is a finished model and is sent along only with the questions that need it
 PROBE = ("__init__.py", "probe.py", "wire.py", "given.py", "functions.py")
 SANDBOX = ("__init__.py", "channel.py", "kernel.py", "limits.py", "linux.py", "outputs.py", "runner.py", "seccomp.py",
-           "shell.py", "zygote.py")  # fmt: skip
+           "shell.py", "spawned.py", "zygote.py")  # fmt: skip
 # what stands in for a module of the course: the check, and the one function of a later module that an answer may use
 STAND_INS = {"autograder/check.py": "student_check.py"}
 LENT = {"gpt": {"course_lib/generation.py": "student_generation.py"}}

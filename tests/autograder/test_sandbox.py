@@ -16,7 +16,7 @@ from boxes import LIMITS, Inside
 from autograder import checks, judge, rooms
 from autograder.course import REPOSITORY
 from autograder.grading.isolated import JudgeProcess
-from autograder.sandbox import kernel, root, seccomp, tiers, view
+from autograder.sandbox import linux, root, seccomp, tiers, view
 from autograder.sandbox.host import Zygote
 from autograder.sandbox.session import Ended
 
@@ -197,7 +197,7 @@ found["status"] = dict(line.split(":", 1) for line in read("/proc/self/status").
 
 def test_what_tells_about_the_machine_is_covered_and_its_settings_are_read_only(inside) -> None:
     found = inside(f"""
-for place in {[*kernel.HIDDEN]}:
+for place in {[*linux.PROC_HIDDEN]}:
     if os.path.exists(place):
         attempt(place, lambda: open(place, "rb").read(1))
 settings = [os.path.join(p, f) for p, _, fs in os.walk("/proc/sys") for f in fs]
