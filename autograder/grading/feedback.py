@@ -16,6 +16,7 @@ from nbgrader.converters import GenerateFeedback
 from autograder.course import Course, put_environment_on_path
 from autograder.grading import folder
 from autograder.grading.feedback_pages import STAMP, Task, make_pages
+from autograder.grading.files import Rules
 from autograder.grading.grades import Grades, read_grades
 from autograder.grading.journal import GRADED
 from autograder.grading.report import Row
@@ -53,7 +54,7 @@ def feedback(
     put_environment_on_path()
     folder.heal(course.root / "feedback", assignment)
     grades = read_grades(course, assignment)
-    rules = folder.Rules.of(GenerateFeedback(coursedir=course.coursedir(), config=course.config()), assignment)
+    rules = Rules.of(GenerateFeedback(coursedir=course.coursedir(), config=course.config()), assignment)
     tasks, failed = [], {}
     for row in rows:
         if row.status != GRADED:

@@ -18,6 +18,7 @@ import nbformat
 
 from autograder.course import Course, CourseError, put_environment_on_path
 from autograder.grading import folder
+from autograder.grading.files import Rules
 from autograder.grading.grades import Grades
 from autograder.grading.render import render, warm_up
 
@@ -32,7 +33,7 @@ class Task:
 
     course: Course
     grades: Grades
-    rules: folder.Rules
+    rules: Rules
     made_from: str
 
 

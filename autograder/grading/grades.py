@@ -68,6 +68,8 @@ def read_grades(course: Course, assignment: str) -> dict[str, Grades]:
                 .where(*of_assignment)
             )
             for row, cell, name, held in rows:
+                if row not in grades:  # it came in since the first question
+                    continue
                 if kind is Grade:
                     grades[row].points[name] = (float(held), float(maximum.get(cell) or 0.0))
                 else:

@@ -19,7 +19,9 @@ from traitlets.utils.importstring import import_item
 
 from autograder.course import Course, CourseError
 from autograder.grading import folder
-from autograder.grading.rows import Graded, Refused, complete, read_parts, refuse_unjudged, save, set_penalty
+from autograder.grading.files import Rules
+from autograder.grading.parts import Refused, complete, read_parts, refuse_unjudged
+from autograder.grading.rows import Graded, save, set_penalty
 
 PATIENCE = 60.0  # seconds that another program may hold the gradebook
 
@@ -46,7 +48,7 @@ class Writer:
             converter = Autograde(coursedir=self.course.coursedir(), config=self.course.config())
             self.create_student = converter.create_student
             self.penalties = late_penalties(converter)
-            self.rules = folder.Rules.of(converter, self.assignment)
+            self.rules = Rules.of(converter, self.assignment)
             with Session(self.engine) as session:
                 self.parts = read_parts(session, self.assignment)
             if self.assignment not in self.parts:
