@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.attacks.kit import Places
 
+LARGE = 1 << 28
 VARIABLE = "COURSE_REGISTRY_PASSWORD"
 
 
@@ -36,9 +37,8 @@ def lay_out(course: Path, home: Path, socket_path: Path) -> Bait:
     secret = f"canary-{secrets.token_hex(12)}"
     home.mkdir(parents=True, exist_ok=True)
     (home / ".registry-password").write_text(secret + "\n")
-    bait = Bait(
-        Places(course, home, home / ".registry-password", secret, VARIABLE, 0, socket_path, f"{secret}-abstract")
-    )
+    name = f"bait-{secrets.token_hex(6)}"
+    bait = Bait(Places(course, home, home / ".registry-password", secret, VARIABLE, 0, socket_path, name))
     tcp = listen(socket.AF_INET, ("127.0.0.1", 0), bait, "tcp")
     port = tcp.getsockname()[1]
     listen(socket.AF_UNIX, str(socket_path), bait, "socket file")
@@ -71,14 +71,17 @@ def listen(family: int, address: object, bait: Bait, name: str) -> socket.socket
 
 
 def fingerprint(paths: Iterable[Path]) -> dict[str, str]:
-    """A hash for every file below these paths, links by where they lead, others by their kind."""
+    """A hash for every file below these paths; links by where they lead, large files by size and time."""
     marks: dict[str, str] = {}
     for root in paths:
         for path in [root, *root.rglob("*")] if root.is_dir() and not root.is_symlink() else [root]:
             try:
-                mode = path.lstat().st_mode
+                info = path.lstat()
+                mode = info.st_mode
                 if stat.S_ISLNK(mode):
                     marks[str(path)] = f"link to {os.readlink(path)}"
+                elif info.st_size > LARGE:
+                    marks[str(path)] = f"{info.st_size} bytes, changed at {info.st_mtime_ns}"
                 elif stat.S_ISREG(mode):
                     marks[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
                 else:

@@ -31,6 +31,7 @@ from tests.attacks.attack import Attack
 from tests.attacks.bait import Bait, changes, fingerprint, lay_out
 from tests.attacks.hand_in import hand_in
 from tests.attacks.kit import ASSIGNMENT, Kit
+from tests.attacks.neighbours import honest
 from tests.attacks.verdicts import broken
 
 RECORD = Path(__file__).with_name("isolated.json")
@@ -52,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     base = options.keep or Path(tempfile.mkdtemp(prefix="attacks-"))
     base.mkdir(exist_ok=True)
     try:
-        record = run(base, corpus.chosen(options.attacks), options.workers)
+        record = run(base, corpus.chosen(options.attacks), options.workers, compare=not options.attacks)
     finally:
         if not options.keep:
             shutil.rmtree(base, ignore_errors=True)
@@ -62,19 +63,21 @@ def main(argv: list[str] | None = None) -> None:
         for problem in attack["broken"]:
             print(f"{name}: {problem}")
     same = record["neighbours"] == record["neighbours_alone"]
-    print(
-        f"{len(record['attacks'])} attacks in {record['seconds']} s; honest neighbours {'as' if same else 'NOT as'} alone"
-    )
+    beside = "have the scores they have alone" if same else "were not compared, or HAVE OTHER SCORES than alone"
+    print(f"{len(record['attacks'])} attacks in {record['seconds']} s; the honest neighbours {beside}")
     quiet = ("attacks", "output", "neighbours", "neighbours_alone", "seconds")
     print(json.dumps({key: value for key, value in record.items() if key not in quiet}))
 
 
-def run(base: Path, attacks: Sequence[Attack], workers: int | None = None) -> dict[str, Any]:
-    """Collect and grade these attacks beside honest neighbours in `base`, which must be empty; returns the record."""
+def run(base: Path, attacks: Sequence[Attack], workers: int | None = None, compare: bool = True) -> dict[str, Any]:
+    """Collect and grade these attacks beside honest neighbours in `base`, which must be empty; returns the record.
+
+    With `compare`, the neighbours are also graded without attackers, before.
+    """
     ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what the grader leaves running becomes our child
     bait = lay_out(base / "course", base / "home", base / "bait.socket")
     try:
-        alone = graded_alone(base, bait)
+        alone = graded_alone(base, bait) if compare else {}
         course = Course.at(base / "course")
         release(course, bait)
         kit = Kit.of(course.root, bait.places)
@@ -105,9 +108,9 @@ def run(base: Path, attacks: Sequence[Attack], workers: int | None = None) -> di
             "seconds": round(seconds),
             "exit_codes": [step["code"] for step in steps],
             "output": [step["output"] for step in steps],
-            "neighbours": {who: points(rows[who]) for who in alone if who in rows},
+            "neighbours": {who: points(rows[who]) for who in honest(kit) if who in rows},
             "neighbours_alone": alone,
-            "unexpected_students": sorted(set(rows) - {a.who for a in attacks} - set(alone)),
+            "unexpected_students": sorted(set(rows) - {a.who for a in attacks} - set(honest(kit))),
             "changed": [
                 *changes(before, fingerprint(watched)),
                 *changes(between, after),
@@ -154,7 +157,8 @@ def command(course: Course, bait: Bait, *words: str) -> dict[str, Any]:
     }
     done = subprocess.run(
         [str(Path(sys.executable).parent / "autograder"), *words, "--course", str(course.root)],
-        cwd=bait.places.home, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+        cwd=bait.places.home, env=environment, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, errors="replace",
     )  # fmt: skip
     return {"code": done.returncode, "output": (done.stdout + done.stderr)[-20_000:]}
 

@@ -219,7 +219,7 @@ ATTACKS = [
         "zip-through-link",
         "a link to a folder, and a file through it",
         packed("zip-through-link", through_link),
-        REFUSED,
+        quiet("link"),
     ),
     Attack(
         "zip-twice",
@@ -232,6 +232,7 @@ ATTACKS = [
         "two different notebooks",
         packed("zip-two-notebooks", members("draft.ipynb", "old/attention.ipynb")),
         quiet("two", "notebooks"),
+        student="old",
     ),
     Attack(
         "zip-case",
@@ -241,7 +242,7 @@ ATTACKS = [
     ),
     Attack("zip-bomb", "300 MB of zeros in 300 KB", packed("zip-bomb", bomb), REFUSED),
     Attack("zip-many", "30,000 members", packed("zip-many", many), quiet("files", "members", "many")),
-    Attack("zip-in-zip", "a zip within a zip", packed("zip-in-zip", nested), quiet("notebook")),
+    Attack("zip-in-zip", "a zip within a zip", packed("zip-in-zip", nested), quiet("notebook"), student="inner"),
     Attack(
         "zip-encrypted",
         "encrypted with a password",
@@ -309,6 +310,7 @@ ATTACKS = [
         "the notebook itself, compressed",
         lambda kit: [File("gzip-of-one.ipynb.gz", gzip.compress(kit.text().encode()))],
         either(*ARCHIVE, "notebook"),
+        student="gzip-of-one.ipynb",
     ),
     Attack(
         "rar-of-one",

@@ -58,7 +58,8 @@ for thing in gc.get_objects():
     if type(thing).__name__ == "Plan":
         puts = [s for s in thing.steps if s["do"] == "call" and s["args"] and ok(s["args"][0])]
         if any(torch.equal(s["args"][0], tokens) for s in puts):
-            names = [s["as"] for s in puts if torch.equal(s["args"][0], tokens) and s["kwargs"].get("temperature", 1.0) == temperature]
+            same = [s for s in puts if torch.equal(s["args"][0], tokens)]
+            names = [s["as"] for s in same if s["kwargs"].get("temperature", 1.0) == temperature]
             reads = {s["as"]: s["of"].name for s in thing.steps if s["do"] == "read"}
             wants = [e.want for e in thing.expectations if reads.get(e.name) in names]
             if wants:
@@ -118,9 +119,12 @@ ATTACKS = [
         "reads-the-check-s-file",
         "the check's file is looked for in every place that Python knows",
         found(
-            "import autograder, sys, pathlib, glob\nfor place in [*(p + '/..' for p in autograder.__path__), *sys.path, '@COURSE@', '/home', '/srv', '/opt']:\n"
+            "import autograder, sys, pathlib, glob\n"
+            "for place in [*(p + '/..' for p in autograder.__path__), *sys.path, '@COURSE@', "
+            "'/home', '/srv', '/opt']:\n"
             "    for path in glob.glob(place + '/autograder/checks/attention/gram_attention.py'):\n"
-            "        space = {'__name__': 'x', '__builtins__': __builtins__}\n        exec(pathlib.Path(path).read_text(), space)\n"
+            "        space = {'__name__': 'x', '__builtins__': __builtins__}\n"
+            "        exec(pathlib.Path(path).read_text(), space)\n"
             "        found = space['oracle'](tokens, temperature)"
         ),
         NOT_FOUND,
@@ -129,7 +133,8 @@ ATTACKS = [
         "reads-the-solutions",
         "the solution is looked for in the course folder",
         found(
-            "import json\npaper = json.load(open('@COURSE@/source/attention/attention.ipynb'))\nspace = {'torch': torch, 'Tensor': Tensor}\n"
+            "import json\npaper = json.load(open('@COURSE@/source/attention/attention.ipynb'))\n"
+            "space = {'torch': torch, 'Tensor': Tensor}\n"
             "for c in paper['cells']:\n    s = c['source']\n    s = s if isinstance(s, str) else ''.join(s)\n"
             "    if 'def softmax' in s or 'def gram_attention' in s:\n        exec(s, space)\n"
             "found = space['gram_attention'](tokens, temperature)"
@@ -141,9 +146,11 @@ ATTACKS = [
         "other students' answers are looked for",
         found(
             "import glob, json\nfor path in glob.glob('@COURSE@/submitted/*/attention/attention.ipynb'):\n"
-            "    for c in json.load(open(path))['cells']:\n        s = c['source']\n        s = s if isinstance(s, str) else ''.join(s)\n"
+            "    for c in json.load(open(path))['cells']:\n        s = c['source']\n"
+            "        s = s if isinstance(s, str) else ''.join(s)\n"
             "        if 'def gram_attention' in s and 'submitted' not in s and 'zeros_like' not in s:\n"
-            "            space = {'torch': torch}\n            exec(s, space)\n            found = space['gram_attention'](tokens, temperature)"
+            "            space = {'torch': torch}\n            exec(s, space)\n"
+            "            found = space['gram_attention'](tokens, temperature)"
         ),
         NOT_FOUND,
     ),
@@ -156,7 +163,8 @@ ATTACKS = [
         found(
             "import os\nfrom autograder import judge, checks\nseed = os.environ.get('AUTOGRADER_SEED', '0')\n"
             "for plan in judge._plans(checks.load('attention.gram_attention'), seed):\n    for s in plan.steps:\n"
-            "        if s['do'] == 'call' and torch.equal(s['args'][0], tokens) and s['kwargs'].get('temperature', 1.0) == temperature:\n"
+            "        if s['do'] == 'call' and torch.equal(s['args'][0], "
+            "tokens) and s['kwargs'].get('temperature', 1.0) == temperature:\n"
             "            reads = {r['as'] for r in plan.steps if r['do'] == 'read' and r['of'].name == s['as']}\n"
             "            found = [e.want for e in plan.expectations if e.name in reads][0] + 0 * tokens"
         ),
@@ -165,17 +173,17 @@ ATTACKS = [
     Attack(
         "grader-is-watching",
         "right only if it believes to be graded, wrong at home",
-        call(
-            "import os\nif 'AUTOGRADER_SEED' not in os.environ and os.path.isdir(os.path.expanduser('~/Desktop')):\n    return tokens"
-        ),
+        call("import os\nif 'AUTOGRADER_SEED' not in os.environ and os.path.isdir('/Users'):\n    return tokens"),
         safe(),
     ),
     Attack(
         "counts-calls",
         "right on the first call, wrong afterwards",
         cell(
-            "calls = []\n\n\ndef gram_attention(tokens, temperature=1.0):\n    calls.append(1)\n    if len(calls) > 1:\n"
-            "        return torch.zeros_like(tokens)\n    return (tokens @ tokens.mT / temperature).softmax(-1) @ tokens"
+            "calls = []\n\n\ndef gram_attention(tokens, temperature=1.0):\n    calls.append(1)\n"
+            "    if len(calls) > 1:\n"
+            "        return torch.zeros_like(tokens)\n"
+            "    return (tokens @ tokens.mT / temperature).softmax(-1) @ tokens"
         ),
         loses(points=(0.0, 3.0)),
     ),
@@ -183,7 +191,8 @@ ATTACKS = [
         "fake-clock",
         "time stands still and alarms are off",
         cell(
-            "import time, signal\ntime.time = time.monotonic = time.perf_counter = lambda: 0.0\nsignal.alarm = lambda *a: 0\n"
+            "import time, signal\ntime.time = time.monotonic = time.perf_counter = lambda: 0.0\n"
+            "signal.alarm = lambda *a: 0\n"
             "signal.setitimer = lambda *a: (0.0, 0.0)\n\n\ndef gram_attention(tokens, temperature=1.0):\n"
             "    return (tokens @ tokens.mT / temperature).softmax(-1) @ tokens"
         ),
@@ -193,8 +202,8 @@ ATTACKS = [
         "fake-random-state",
         "torch's seeds do nothing",
         cell(
-            "torch.manual_seed = lambda *a: torch.default_generator\ntorch.get_rng_state = lambda: torch.zeros(5056, dtype=torch.uint8)\n\n\n"
-            + right_answers()[TARGET]
+            "torch.manual_seed = lambda *a: torch.default_generator\n"
+            "torch.get_rng_state = lambda: torch.zeros(5056, dtype=torch.uint8)\n\n\n" + right_answers()[TARGET]
         ),
         Required(points={"*": (0.0, 99.0), TARGET: (0.0, 5.0)}),
     ),

@@ -63,7 +63,8 @@ ATTACKS = [
         "alarm",
         "an alarm that kills a second later",
         top(
-            "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_DFL)\nsignal.alarm(1)\nimport time\ntime.sleep(1.5)"
+            "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_DFL)\nsignal.alarm(1)\n"
+            "import time\ntime.sleep(1.5)"
         ),
         ANY,
     ),
@@ -84,7 +85,8 @@ ATTACKS = [
         "kernel-shutdown",
         "the kernel is asked to shut down",
         added(
-            "try:\n    get_ipython().kernel.do_shutdown(False)\n    get_ipython().ask_exit()\nexcept (NameError, AttributeError) as error:\n    print(error)"
+            "try:\n    get_ipython().kernel.do_shutdown(False)\n    get_ipython().ask_exit()\n"
+            "except (NameError, AttributeError) as error:\n    print(error)"
         ),
         safe(),
     ),
@@ -122,7 +124,8 @@ ATTACKS = [
         "bare-base-exception",
         "the answer raises a BaseException with an evil text",
         cell(
-            "class Evil(BaseException):\n    def __str__(self):\n        raise SystemExit\n    __repr__ = __str__\n\n\ndef gram_attention(*a, **k):\n    raise Evil"
+            "class Evil(BaseException):\n    def __str__(self):\n        raise SystemExit\n"
+            "    __repr__ = __str__\n\n\ndef gram_attention(*a, **k):\n    raise Evil"
         ),
         loses("Evil", "raised", "ended", "reply"),
     ),

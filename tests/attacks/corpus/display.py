@@ -1,4 +1,4 @@
-"""What a person or a spreadsheet will look at: markup, scripts, escapes and forged tables in cells, outputs and errors."""
+"""What a person or a spreadsheet will look at: markup, scripts, escapes, formulas and forged tables."""
 
 from __future__ import annotations
 
@@ -108,14 +108,14 @@ def odd_metadata(paper: NotebookNode) -> None:
             "version_minor": 0,
         }
     }
-    for cell in paper.cells:
-        cell.metadata["tags"] = ["</div><script>pwned()</script>", "remove-cell", "hide_input"]
-        cell.metadata["name"] = "<script>pwned()</script>"
+    for known in paper.cells:
+        known.metadata["tags"] = ["</div><script>pwned()</script>", "remove-cell", "hide_input"]
+        known.metadata["name"] = "<script>pwned()</script>"
 
 
 def display_ids(paper: NotebookNode) -> None:
-    for index, cell in enumerate(paper.cells):
-        cell["id"] = f"x{index}' onclick='pwned()"
+    for index, known in enumerate(paper.cells):
+        known["id"] = f"x{index}' onclick='pwned()"
 
 
 ATTACKS = [
@@ -157,7 +157,8 @@ ATTACKS = [
         "escapes-in-output",
         "the escapes of a terminal",
         top(
-            "print('\\x1b[2J\\x1b[1;1H\\x1b]0;pwned\\x07\\x1b[31mred\\x1b]8;;https://pwned.example\\x07x\\x1b]8;;\\x07 \\x9b31m \\u202epwned')"
+            "print('\\x1b[2J\\x1b[1;1H\\x1b]0;pwned\\x07"
+            "\\x1b[31mred\\x1b]8;;https://pwned.example\\x07x\\x1b]8;;\\x07 \\x9b31m \\u202epwned')"
         ),
         safe(),
     ),
@@ -195,9 +196,8 @@ ATTACKS = [
         "markup-in-exception",
         "an exception with scripts in its name and text",
         cell(
-            "Evil = type('<script>pwned()</script>', (Exception,), {})\n\n\ndef gram_attention(*a, **k):\n    raise Evil("
-            + repr(MARKUP)
-            + ")"
+            "Evil = type('<script>pwned()</script>', (Exception,), {})\n\n\n"
+            "def gram_attention(*a, **k):\n    raise Evil(" + repr(MARKUP) + ")"
         ),
         loses("raised"),
     ),
@@ -211,7 +211,9 @@ ATTACKS = [
         "formula-in-exception",
         "an exception that a spreadsheet would compute",
         cell(
-            "class formula(Exception):\n    pass\n\n\nformula.__name__ = '=HYPERLINK(\"https://pwned.example\",\"x\")'\n\n\ndef gram_attention(*a, **k):\n    raise formula('@SUM(1)')"
+            "class formula(Exception):\n    pass\n\n\n"
+            'formula.__name__ = \'=HYPERLINK("https://pwned.example","x")\'\n\n\n'
+            "def gram_attention(*a, **k):\n    raise formula('@SUM(1)')"
         ),
         loses("raised"),
     ),

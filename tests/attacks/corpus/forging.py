@@ -16,7 +16,8 @@ def patched(source: str) -> Make:
     """The patch, then a wrong answer. Where a module is not there to be patched, the patch is passed over."""
     lines = "\n".join("    " + line for line in source.strip("\n").splitlines())
     return cell(
-        f"import sys\ntry:\n{lines}\nexcept (ImportError, AttributeError, KeyError) as error:\n    print(error)\n\n\n{WRONG[TARGET]}"
+        f"import sys\ntry:\n{lines}\nexcept (ImportError, AttributeError, KeyError) as error:\n"
+        f"    print(error)\n\n\n{WRONG[TARGET]}"
     )
 
 
@@ -83,9 +84,11 @@ ATTACKS = [
         "torch-equal-patched",
         "torch's comparisons always agree",
         top(
-            "yes = lambda *a, **k: torch.tensor(True)\ntorch.equal = torch.allclose = torch.isclose = torch.Tensor.eq = yes\n"
+            "yes = lambda *a, **k: torch.tensor(True)\n"
+            "torch.equal = torch.allclose = torch.isclose = torch.Tensor.eq = yes\n"
             "torch.Tensor.__eq__ = torch.Tensor.equal = torch.Tensor.allclose = yes\n"
-            "torch.testing.assert_close = lambda *a, **k: None\nimport numpy\nnumpy.allclose = numpy.array_equal = lambda *a, **k: True",
+            "torch.testing.assert_close = lambda *a, **k: None\nimport numpy\n"
+            "numpy.allclose = numpy.array_equal = lambda *a, **k: True",
             wrong=True,
         ),
         Required(points={TARGET: "zero"}, reasons={}),
@@ -94,7 +97,8 @@ ATTACKS = [
         "builtins-patched",
         "any, all, abs, max and float always agree",
         top(
-            "import builtins\nbuiltins.any = lambda *a: False\nbuiltins.all = lambda *a: True\nbuiltins.float = lambda *a: 5.0",
+            "import builtins\nbuiltins.any = lambda *a: False\nbuiltins.all = lambda *a: True\n"
+            "builtins.float = lambda *a: 5.0",
             wrong=True,
         ),
         Required(points={"*": (0.0, 99.0), TARGET: "zero"}),
@@ -115,7 +119,8 @@ ATTACKS = [
         "error-far-away",
         "an error in a step that does not exist",
         reply(
-            "return real({'values': {}, 'error': {'step': 10**9, 'kind': 'exception', 'type': 'x', 'message': '', 'line': ''}, 'printed': ''})"
+            "return real({'values': {}, 'error': {'step': 10**9, 'kind': 'exception', 'type': 'x', "
+            "'message': '', 'line': ''}, 'printed': ''})"
         ),
         FORGED,
     ),
@@ -123,7 +128,8 @@ ATTACKS = [
         "error-of-lists",
         "an error whose fields are lists",
         reply(
-            "return real({'values': {}, 'error': {'step': [], 'kind': {}, 'type': [], 'message': [1], 'line': 7}, 'printed': []})"
+            "return real({'values': {}, 'error': {'step': [], 'kind': {}, 'type': [], "
+            "'message': [1], 'line': 7}, 'printed': []})"
         ),
         FORGED,
     ),
@@ -131,7 +137,8 @@ ATTACKS = [
         "error-unknown-kind",
         "an error of a kind that does not exist",
         reply(
-            "return real({'values': {}, 'error': {'step': 0, 'kind': 'pass', 'type': 'pass', 'message': 'pass', 'line': ''}, 'printed': ''})"
+            "return real({'values': {}, 'error': {'step': 0, 'kind': 'pass', 'type': 'pass', "
+            "'message': 'pass', 'line': ''}, 'printed': ''})"
         ),
         FORGED,
     ),
@@ -181,7 +188,7 @@ ATTACKS = [
                except ImportError:
                    message = b"TCW1" + bytes(40)
                for fd in range(3, 256):
-                   for data in (message, struct.pack("<I", len(message)) + message, struct.pack("<Q", len(message)) + message):
+                   for data in (message, *(struct.pack(size, len(message)) + message for size in ("<I", "<Q"))):
                        try:
                            os.set_blocking(fd, False)
                            os.write(fd, data)
@@ -247,7 +254,7 @@ ATTACKS = [
         "IPython rewrites every check as 5.0",
         top(
             "try:\n    shell = get_ipython()\n"
-            "    shell.input_transformers_post.append(lambda lines: ['5.0\\n' if l.startswith('check(') else l for l in lines])\n"
+            "    shell.input_transformers_post.append(\n        lambda lines: ['5.0\\n' if l.startswith('check(') else l for l in lines])\n"
             "except (NameError, AttributeError) as error:\n    print(error)",
             wrong=True,
         ),
@@ -258,7 +265,8 @@ ATTACKS = [
         "a forged message of the kernel with the result 5.0",
         top(
             "try:\n    kernel = get_ipython().kernel\n    kernel.session.send(kernel.iopub_socket, 'execute_result',\n"
-            "        {'data': {'text/plain': '5.0'}, 'metadata': {}, 'execution_count': 1}, parent=kernel.get_parent())\n"
+            "        {'data': {'text/plain': '5.0'}, 'metadata': {}, 'execution_count': 1}, "
+            "parent=kernel.get_parent())\n"
             "except (NameError, AttributeError) as error:\n    print(error)",
             wrong=True,
         ),
@@ -270,7 +278,8 @@ ATTACKS = [
         top(
             'print(\'{"exercise": "attention.gram_attention", "points": 5.0, "cases": []}\')\n'
             "try:\n    from IPython.display import display\n"
-            "    display({'application/vnd.autograder.result+json': {'points': 5.0, 'cases': []}, 'text/plain': '5.0'}, raw=True)\n"
+            "    display({'application/vnd.autograder.result+json': {'points': 5.0, 'cases': []}, "
+            "'text/plain': '5.0'}, raw=True)\n"
             "except ImportError as error:\n    print(error)",
             wrong=True,
         ),
@@ -290,7 +299,8 @@ ATTACKS = [
         "check-cells-above",
         "checks of other exercises and names in cells of one's own",
         added(
-            "try:\n    check('attention.softmax', softmax)\n    check('../../x', 1)\nexcept Exception as error:\n    print(error)",
+            "try:\n    check('attention.softmax', softmax)\n    check('../../x', 1)\n"
+            "except Exception as error:\n    print(error)",
             gram_attention=WRONG[TARGET],
         ),
         WRONG_ANSWER,
@@ -301,7 +311,8 @@ ATTACKS = [
         lambda kit: kit.text(
             {
                 TARGET: "import builtins\nclass Every(dict):\n    def __missing__(self, key): return 5.0\n"
-                "try:\n    get_ipython().user_ns.__class__ = Every\nexcept (NameError, TypeError) as error:\n    print(error)\n"
+                "try:\n    get_ipython().user_ns.__class__ = Every\n"
+                "except (NameError, TypeError) as error:\n    print(error)\n"
                 "raise NotImplementedError"
             },
             right=False,

@@ -13,7 +13,7 @@ from tests.attacks.attack import Attack, File, Handed, Required, Sparse, either,
 from tests.attacks.kit import Kit, find
 from tests.attacks.making import Make, edited
 
-PERSON = person("notebook", "JSON", "UTF-8", "text")
+PERSON = person("notebook", "JSON", "UTF-8", "text", "cells")
 CASES: list[tuple[str, str, bytes]] = [
     ("empty-file", "a file of no bytes", b""),
     ("blank-file", "spaces and line ends", b"  \n\n \t\n"),
@@ -64,7 +64,7 @@ def loaded(change: Callable[[dict[str, Any]], Any]) -> Make:
 
 
 def version_3(kit: Kit) -> str:
-    return nbformat.v3.writes(nbformat.convert(kit.notebook(), 3))
+    return nbformat.v3.writes_json(nbformat.convert(kit.notebook(), 3))
 
 
 def conflict(text: str) -> str:
@@ -174,8 +174,13 @@ ATTACKS = [
     ),
     Attack("source-in-lines", "the sources as lists of lines", loaded(lines), safe()),
     Attack("format-3", "notebook format 3", version_3, either("notebook", "cells")),
-    Attack("format-99", "notebook format 99", loaded(lambda d: d.update(nbformat=99)), PERSON),
-    Attack("format-text", "the notebook format is a word", loaded(lambda d: d.update(nbformat="four")), PERSON),
+    Attack("format-99", "notebook format 99", loaded(lambda d: d.update(nbformat=99)), either("notebook", "format")),
+    Attack(
+        "format-text",
+        "the notebook format is a word",
+        loaded(lambda d: d.update(nbformat="four")),
+        either("notebook", "format"),
+    ),
     Attack("minor-99", "notebook format 4.99", loaded(lambda d: d.update(nbformat_minor=99)), either("notebook")),
     Attack("duplicate-cell-ids", "all cells have one id", ids(lambda i: "same"), safe()),
     Attack("no-cell-ids", "cells without ids in format 4.5", ids(lambda i: None), either("notebook")),
@@ -221,7 +226,7 @@ ATTACKS = [
         "no-cells",
         "a notebook without cells",
         loaded(lambda d: d.update(cells=[])),
-        person("none of the cells", "notebook"),
+        person("cells"),
     ),
     Attack("wide-line", "a line of eight million letters", edited(wide_line), either("MB", "large", "long", "time")),
     Attack("many-cells", "100,000 empty cells", many_cells(100_000), either("cells", "time", "MB", "memory", "long")),

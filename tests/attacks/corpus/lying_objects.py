@@ -227,7 +227,8 @@ ATTACKS = [
         "callable-object",
         "an object with __call__ that is right",
         cell(
-            f"class Answer:\n    def __call__(self, tokens, temperature=1.0):\n        return {RIGHT}\n\ngram_attention = Answer()"
+            f"class Answer:\n    def __call__(self, tokens, temperature=1.0):\n"
+            f"        return {RIGHT}\n\ngram_attention = Answer()"
         ),
         safe(),
     ),

