@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import stat
 from functools import cache
 from pathlib import Path
 
@@ -45,7 +46,16 @@ def digest_files(files: list[Path], root: Path) -> str:
 def digest_submission(course: Course, student: str, assignment: str) -> str:
     """A hash of all that a student handed in; links are left out, for they are never followed."""
     folder = course.submitted(student, assignment)
-    return digest_files([p for p in folder.rglob("*") if p.is_file() and not p.is_symlink()], folder)
+    found = (Path(place, name) for place, _, names in os.walk(folder) for name in names)
+    return digest_files([path for path in found if is_regular(path)], folder)
+
+
+def is_regular(path: Path) -> bool:
+    """Whether this is a file and no link or device; also for one that has just vanished, which is told later."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return True
 
 
 def digest_assignment(course: Course, assignment: str) -> str:
