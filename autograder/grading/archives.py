@@ -15,7 +15,7 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 
 from autograder.grading.found import Found, believable, printable
@@ -30,6 +30,7 @@ MAX_RATIO = 200
 SMALL = 1_000_000  # below this no ratio of a member is suspicious
 MODEST = 100_000_000  # nor below this that of a whole archive
 MAX_NAME = 1_000
+MAX_PARTS = 20
 MAX_DIRECTORY = 6_000_000  # of a zip: some 50 bytes a member on the disk, ten times that in memory
 MAX_TAR_HEADERS = 4_000_000  # in all, besides this many bytes a member
 TAR_HEADER = 3_072
@@ -247,11 +248,10 @@ def limit(name: str) -> int:
 
 def safe_parts(name: str) -> tuple[tuple[str, ...], str]:
     """A member's name in parts, and why it cannot be taken, or ""."""
-    path = PurePosixPath(name.replace("\\", "/")[:MAX_NAME])
-    outside = path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name)
-    parts = tuple(part for part in path.parts if part not in ("/", "..", "."))
-    if len(name) > MAX_NAME or any(len(part) > 255 for part in parts) or len(parts) > 20:
-        return (printable(parts[-1] if parts else name, 100),), "its name is too long"
-    if outside or not parts or "\0" in name:
-        return parts or ("unnamed",), "its name points outside of the archive"
-    return parts, ""
+    plain = name[:MAX_NAME].replace("\\", "/")
+    parts = tuple(part for part in plain.split("/") if part not in ("", "."))
+    outside = plain.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", name) or "\0" in name or not parts
+    inside = tuple(printable(part, 100) for part in parts if part != "..") or ("unnamed",)
+    if len(name) > MAX_NAME or any(len(part) > 255 for part in parts) or len(parts) > MAX_PARTS:
+        return inside[-1:], "its name is too long"
+    return (inside, "its name points outside of the archive") if outside else (parts, "")
