@@ -32,6 +32,13 @@ REPAIRS = [
         r'<div id="pst-primary-sidebar" class',
         '<div id="pst-primary-sidebar" role="complementary" aria-label="Book" class',
     ),
+    # on paper a page is light, whatever it is on the screen
+    (
+        r"(?<!<!-- light on paper -->)</head>",
+        "<script>{const own = document.documentElement.dataset; let theme; "
+        'addEventListener("beforeprint", () => { theme = own.theme; own.theme = "light"; }); '
+        'addEventListener("afterprint", () => { own.theme = theme; });}</script><!-- light on paper --></head>',
+    ),
     # a formula wider than the page scrolls, which the keyboard must be able to do too
     (
         r"(<script>window\.MathJax = \{[^<]*\})</script>",

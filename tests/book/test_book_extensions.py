@@ -80,7 +80,7 @@ BEFORE = """<script>window.MathJax = {"options": {}}</script>
 <button class="btn theme-switch-button x" aria-label="Color mode">
 <summary aria-label="Toggle hidden content">Show code cell source</summary>
 <a href="i.html">Assignments</a><details open><summary><span class="toctree-toggle"></span></summary>
-<div id="pst-primary-sidebar" class="y">"""
+<div id="pst-primary-sidebar" class="y"></head>"""
 
 
 def test_repairs_do_what_they_say_and_no_more_the_second_time() -> None:
@@ -92,6 +92,7 @@ def test_repairs_do_what_they_say_and_no_more_the_second_time() -> None:
     assert "<summary>Show code cell source" in after
     assert '<summary aria-label="Show the pages under Assignments">' in after
     assert '<div id="pst-primary-sidebar" role="complementary" aria-label="Book" class="y">' in after
+    assert after.count('own.theme = "light"') == 1
     for pattern, _ in page_repairs.REPAIRS:
         assert re.search(pattern, BEFORE), f"nothing tries {pattern}"
 
@@ -105,7 +106,7 @@ def test_typesetting_is_loaded_where_there_are_formulas() -> None:
     plain = f'<head>{TYPESETTING}</head><p class="mathematics">scores = math.sqrt(n)</p>'
     after = page_repairs.repair(plain)
     assert "MathJax" not in after and "mathjax" not in after
-    assert '<script src="other.js"></script></head>' in after and "math.sqrt" in after
+    assert '<script src="other.js"></script><script>{const own' in after and "math.sqrt" in after
     for formula in ('<span class="math notranslate nohighlight">', '<div class="amsmath math">'):
         after = page_repairs.repair(plain + formula)
         assert 'src="../_static/mathjax/startup.js?v=1"' in after and '{"processHtmlClass": "math"}' in after

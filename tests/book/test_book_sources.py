@@ -76,3 +76,10 @@ def test_settings_name_no_place_and_run_no_student_notebook() -> None:
 def test_scripts_of_widgets_are_installed_with_the_package() -> None:
     patterns = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     assert {"**/*.js", "**/*.css"} <= set(patterns["course_lib"])
+
+
+@pytest.mark.parametrize("path", sorted((BOOK / "chapters").glob("*.md")), ids=lambda p: p.stem)
+def test_code_that_is_shown_fits_between_the_sidebars(path: Path) -> None:
+    cells = re.findall(r"```\{code-cell\} ipython3\n(.*?)\n```", path.read_text(), re.S)
+    shown = [line for cell in cells if "hide-input" not in cell for line in cell.splitlines()]
+    assert len(shown) > 50 and [line for line in shown if len(line) > 84] == []
