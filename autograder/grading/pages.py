@@ -15,12 +15,10 @@ from traitlets.config import Config
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 # What the templates load of the package's 24 MB.
-EXTENSIONS = ("boldsymbol", "color", "enclose", "cancel", "braket", "mathtools")
 MATHJAX = (
     "startup.js",
     "core.js",
-    "input/tex.js",
-    *(f"input/tex/extensions/{name}.js" for name in EXTENSIONS),
+    "input/tex-full.js",
     "output/chtml.js",
     "output/chtml/fonts/tex.js",
     "output/chtml/fonts/woff-v2",

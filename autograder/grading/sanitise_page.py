@@ -1,4 +1,8 @@
-"""What nbconvert's own renderer makes of markdown, and what in it could act on a reader's page."""
+"""What renderers make of markdown, and what in that could act on a reader's page.
+
+nbconvert's own is the one of formgrader and feedback. JupyterLab has another, which cleans HTML but may see it, or a
+picture, where nbconvert sees a formula; a third one that knows nothing of formulas stands in for it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Collection
 from html.parser import HTMLParser
 from typing import Any
 
+from markdown_it import MarkdownIt
 from nbconvert.filters.markdown_mistune import InvalidNotebook, IPythonRenderer, MarkdownWithMath
 
 # Tags that markdown gives, and the attributes that each may have.
@@ -33,6 +38,8 @@ SKIPPED_BY_MATHJAX = {"pre", "code"}
 # brackets, and with their cube where links to files/ never end.
 FILES_LINK = re.compile(r"\]\(/?files/")
 MAX_BRACKET_WORK = 2_000_000
+TELLTALE = re.compile(r"<[A-Za-z/!?]|\]\(|\]:|!\[")
+WITHOUT_FORMULAS = MarkdownIt("commonmark", {"html": True}).enable("table")
 PICTURE = "cGljdHVyZQ=="  # stands for the data of an attachment that may be shown
 
 
@@ -122,7 +129,7 @@ def inspect(
         return {"renderer"}, set()
     inspector.feed(html)
     inspector.close()
-    found = recorder.found | inspector.found
+    found = recorder.found | inspector.found | without_formulas(source, attachments)
     if inspector.open or inspector.rawdata:
         found.add("html")
     if FILES_LINK.search(html):
@@ -130,3 +137,19 @@ def inspect(
     if ACTIVE_MATHS.search("".join(inspector.text)):
         found.add("maths")
     return found, inspector.taken
+
+
+def without_formulas(source: str, attachments: Collection[str]) -> set[str]:
+    """What could act where dollars begin no formulas: html, link, image."""
+    found: set[str] = set()
+    if not TELLTALE.search(source):
+        return found
+    for token in WITHOUT_FORMULAS.parse(source):
+        for part in (token, *(token.children or ())):
+            if part.type in ("html_block", "html_inline"):
+                found.add("html")
+            elif part.type == "link_open" and not LINK.fullmatch(str(part.attrs.get("href", ""))):
+                found.add("link")
+            elif part.type == "image" and str(part.attrs.get("src", "")).removeprefix("attachment:") not in attachments:
+                found.add("image")
+    return found
