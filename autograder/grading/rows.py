@@ -12,13 +12,14 @@ from nbformat import NotebookNode
 from nbgrader import utils
 from nbgrader.api import Comment, Grade, Student, SubmittedAssignment, SubmittedNotebook, new_uuid
 from nbgrader.preprocessors import AssignLatePenalties
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from autograder.grading.parts import Part, Refused
 from autograder.grading.restore import grade_id
 
 log = logging.getLogger(__name__)
+UNMARKED = {"auto_score": None, "manual_score": None, "needs_manual_grade": True}
 
 
 @dataclass(frozen=True)
@@ -61,53 +62,66 @@ def save(session: Session, work: Graded, parts: dict[str, Part], create_student:
         session.flush()
     if timestamp := read_timestamp(work.handed_in):
         submission.timestamp = timestamp
-    rows = {part.name: save_part(session, submission, part) for part in parts.values()}
-    for name, (_, grades, _) in rows.items():
-        if name != work.assignment and not (work.handed_in / f"{name}.ipynb").exists():
-            for grade in grades.values():
-                grade.auto_score, grade.needs_manual_grade = 0, False
-    row, grades, comments = rows[work.assignment]
-    for cell in work.notebook.cells:
-        name = grade_id(cell)
-        if name is None or not work.concerns(name):
-            continue
-        if utils.is_grade(cell) and name in own.graded:
-            grade = grades[own.graded[name]]
-            grade.auto_score, _ = utils.determine_grade(cell, log)
-            grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
-        if (utils.is_solution(cell) or utils.is_task(cell)) and name in own.commented:
-            untouched = cell.metadata["nbgrader"].get("checksum") == utils.compute_checksum(cell)
-            empty = untouched and not utils.is_task(cell)
-            comments[own.commented[name]].auto_comment = "No response." if empty else None
-    session.flush()
-    return row
+    rows = {part.name: save_part(session, work, submission, part) for part in parts.values()}
+    return rows[work.assignment]
 
 
-def save_part(
-    session: Session, submission: SubmittedAssignment, part: Part
-) -> tuple[SubmittedNotebook, dict[str, Grade], dict[str, Comment]]:
-    """The rows of one submitted notebook, grades and comments by their cell's id; those that are missing are made."""
+def save_part(session: Session, work: Graded, submission: SubmittedAssignment, part: Part) -> SubmittedNotebook:
+    """Create or update the rows of one notebook; one of which there is no file is worth nothing, as with nbgrader."""
     chosen = select(SubmittedNotebook).where(
         SubmittedNotebook.assignment_id == submission.id, SubmittedNotebook.notebook_id == part.id
     )
     row = session.scalars(chosen).one_or_none()
-    grades: dict[str, Grade] = {}
-    comments: dict[str, Comment] = {}
+    known: dict[type, dict[str, dict]] = {Grade: {}, Comment: {}}
     if row is None:
         row = SubmittedNotebook(id=new_uuid(), assignment_id=submission.id, notebook_id=part.id)
         session.add(row)
         session.flush()
     else:
-        # Locked until the commit, so that a person's mark that arrives now is seen or waits.
-        for kind, rows in ((Grade, grades), (Comment, comments)):
-            found = session.scalars(select(kind).where(kind.notebook_id == row.id).with_for_update())
-            rows.update((entry.cell_id, entry) for entry in found)
-    for kind, rows, cells in ((Grade, grades, part.graded), (Comment, comments, part.commented)):
-        for cell in cells.values():
-            if cell not in rows:
-                rows[cell] = kind(id=new_uuid(), notebook_id=row.id, cell_id=cell)
-                session.add(rows[cell])
-    return row, grades, comments
+        known = {kind: read(session, kind, row.id) for kind in known}
+    grades = {cell: dict(known[Grade].get(cell, UNMARKED)) for cell in part.graded.values()}
+    comments = {cell: dict(known[Comment].get(cell, {"auto_comment": None})) for cell in part.commented.values()}
+    if part.name == work.assignment:
+        judge(work, part, grades, comments)
+    elif not (work.handed_in / f"{part.name}.ipynb").exists():
+        for grade in grades.values():
+            grade.update(auto_score=0, needs_manual_grade=False)
+    for kind, rows in ((Grade, grades), (Comment, comments)):
+        new = [{"id": new_uuid(), "notebook_id": row.id, "cell_id": c, **r} for c, r in rows.items() if "id" not in r]
+        changed = [r for c, r in rows.items() if "id" in r and r != known[kind][c]]
+        for entry in changed:
+            entry.pop("manual_score", None)  # a person's
+        if new:
+            session.execute(insert(kind.__table__), new)
+        if changed:
+            session.execute(update(kind), changed)
+    return row
+
+
+def read(session: Session, kind: type[Grade] | type[Comment], notebook: str) -> dict[str, dict]:
+    """The rows of a submitted notebook by their cell's id, as far as grading has to do with them.
+
+    They are locked until the commit, so that a person's mark that arrives now is seen or waits.
+    """
+    columns = [getattr(kind, name) for name in ("id", *(UNMARKED if kind is Grade else ["auto_comment"]))]
+    found = session.execute(select(kind.cell_id, *columns).where(kind.notebook_id == notebook).with_for_update())
+    return {row.cell_id: {key: value for key, value in row._asdict().items() if key != "cell_id"} for row in found}
+
+
+def judge(work: Graded, part: Part, grades: dict[str, dict], comments: dict[str, dict]) -> None:
+    """nbgrader's SaveAutoGrades on the rows of grades and comments, given by their cell's id."""
+    for cell in work.notebook.cells:
+        name = grade_id(cell)
+        if name is None or not work.concerns(name):
+            continue
+        if utils.is_grade(cell) and name in part.graded:
+            grade = grades[part.graded[name]]
+            score, _ = utils.determine_grade(cell, log)
+            grade.update(auto_score=score, needs_manual_grade=grade["manual_score"] is not None or score is None)
+        if (utils.is_solution(cell) or utils.is_task(cell)) and name in part.commented:
+            untouched = cell.metadata["nbgrader"].get("checksum") == utils.compute_checksum(cell)
+            empty = untouched and not utils.is_task(cell)
+            comments[part.commented[name]]["auto_comment"] = "No response." if empty else None
 
 
 def set_penalty(session: Session, work: Graded, row: SubmittedNotebook, penalties: AssignLatePenalties) -> None:
