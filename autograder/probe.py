@@ -290,28 +290,37 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+class Alarm:
+    """Whether a time limit has been reached."""
+
+    rang = False
+
+
 @contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float) -> Iterator[Alarm]:
     """Raise TimeLimit after ``seconds`` of computing, or of ``PATIENCE`` times that asleep, where the system can.
 
     Computing time is counted and not the clock's, so that a busy machine takes no points from anybody. Works in
     the main thread of a Unix process; elsewhere there is no limit from inside.
     """
+    alarm = Alarm()
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
+        yield alarm
         return
     timers = {signal.SIGPROF: (signal.ITIMER_PROF, seconds), signal.SIGALRM: (signal.ITIMER_REAL, PATIENCE * seconds)}
 
     def ring(number: int, _: Any) -> None:
         # once is not always enough: an `except:` or a destructor of the student's may swallow the first
-        signal.setitimer(timers[number][0], max(seconds, 1.0))
+        timer, delay = timers[number]
+        signal.setitimer(timer, max(delay, 1.0))
+        alarm.rang = True
         raise TimeLimit(f"no end within {seconds:g} seconds")
 
     before = {number: signal.signal(number, ring) for number in timers}
     for timer, delay in timers.values():
         signal.setitimer(timer, delay)
     try:
-        yield
+        yield alarm
     finally:
         for timer, _ in timers.values():
             signal.setitimer(timer, 0)

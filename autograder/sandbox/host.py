@@ -35,7 +35,7 @@ class Box:
         self.rest = b""
 
     def usage(self) -> tuple[float, float]:
-        """The seconds that the first process has computed, and those it has waited for a free processor."""
+        """The seconds that its processes have computed, and those that the first has waited for a processor."""
         with contextlib.suppress(OSError):
             self.lifeline.sendall(b"?")
         self._listen("cpu", ANSWER_SECONDS)

@@ -141,6 +141,9 @@ def _watch(pid: int, lifeline: socket.socket, most: int, limits: Limits) -> dict
             asked = lifeline.recv(64)
             if not asked:
                 return _kill(pid, "asked")
+            if b"i" in asked:
+                with contextlib.suppress(OSError):
+                    os.killpg(pid, signal.SIGINT)
             if b"n" in asked:
                 with contextlib.suppress(OSError):
                     os.setpriority(os.PRIO_PGRP, pid, 19)
@@ -167,12 +170,21 @@ def overstepped(most: int, limits: Limits) -> str:
 
 
 def times(pid: int) -> dict[str, object]:
-    """The seconds that the kernel's first process has computed and those it has waited for a processor."""
+    """The seconds that all processes in /proc have computed, and those that this one has waited for a processor."""
     try:
-        computed, waited = Path(f"/proc/{pid}/schedstat").read_text().split()[:2]
+        waited = int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
     except OSError:
-        return {"cpu": 0.0, "waited": 0.0}
-    return {"cpu": int(computed) / 1e9, "waited": int(waited) / 1e9}
+        waited = 0.0
+    return {"cpu": sum(map(_computed, _processes())), "waited": waited}
+
+
+def _computed(process: Path) -> float:
+    """The seconds that a process has computed, and those of its children that have ended."""
+    try:
+        fields = (process / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def _kill(pid: int, why: str) -> dict[str, object]:

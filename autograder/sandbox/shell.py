@@ -75,8 +75,8 @@ class Shell(InteractiveShell):
         """`exit` and `quit` end Python, as they do in a notebook."""
         os._exit(0)
 
-    def run(self, source: str, most: int) -> list[dict[str, Any]]:
-        """Run one cell and return its outputs, with at most `most` characters of text."""
+    def run(self, source: str, most: int) -> None:
+        """Run one cell; `outputs` then has what it has shown, with at most `most` characters of text."""
         self.outputs = Outputs(most)
         streams = []
         for name in ("stdout", "stderr"):
@@ -84,7 +84,6 @@ class Shell(InteractiveShell):
             streams[-1].outputs = self.outputs
         sys.stdout, sys.stderr = streams
         self.run_cell(source, store_history=True)
-        return self.outputs.finished()
 
 
 def make() -> Shell:

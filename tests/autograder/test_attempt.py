@@ -145,6 +145,21 @@ def test_a_cell_that_is_too_slow_is_interrupted_and_the_process_lives_on(attempt
     assert tried.outputs[3][-1]["ename"] == "TimeLimit" and tried.outputs[4][0]["text"] == "1\n"
 
 
+def test_many_processes_use_up_the_time_of_one(attempt):
+    bomb = "import os\nfor _ in range(5): os.fork()\nwhile True: pass"
+    began = time.monotonic()
+    left = "import time\ntime.sleep(1)\nprint([p for p in os.listdir('/proc') if p.isdigit()])"
+    tried, verdicts = attempt(notebook(between=[bomb, left]))
+    assert [share(v) for v in verdicts.values()] == [1.0, 1.0]
+    # either the process that the grader talks to is stopped in time, or all of them are killed
+    if 3 in tried.fatal:
+        assert tried.fatal[3].status == "timeout"
+    else:
+        assert tried.outputs[3][-1]["ename"] == "TimeLimit"
+        assert tried.outputs[4][0]["text"] == "['1']\n", "nothing that it has started goes on"
+    assert time.monotonic() - began < 60, "five seconds of computing, by all of them together"
+
+
 def test_the_whole_notebook_has_a_limit_of_its_own(attempt):
     slow = [f"n = {i}\nwhile True: pass" for i in range(10)]
     limits = Limits(cell_seconds=2, submission_seconds=7, question_seconds=5)
