@@ -9,11 +9,14 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-import archive
-import check_links
-import pages
-import preexecute
-import staff
+# grammars of addresses, which no notebook needs: nbformat would load them in a second or two
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+import archive  # noqa: E402
+import check_links  # noqa: E402
+import pages  # noqa: E402
+import preexecute  # noqa: E402
+import staff  # noqa: E402
 
 BOOK = Path(__file__).resolve().parent
 SOLUTIONS = BOOK.parent / "solutions"

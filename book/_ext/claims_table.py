@@ -37,9 +37,18 @@ def boxes(env: BuildEnvironment) -> dict[str, dict[int, str]]:
     return env.course_claims
 
 
+def tables(env: BuildEnvironment) -> set[str]:
+    """The pages with a table."""
+    if not hasattr(env, "course_claims_tables"):
+        env.course_claims_tables = set()
+    return env.course_claims_tables
+
+
 def collect(app: Sphinx, doctree: nodes.document) -> None:
     """Note the claims of a page that has just been read."""
     # an output has a form for pages and others beside it; only that for pages is marked up like this
+    if any(doctree.findall(claims_table)):
+        tables(app.env).add(app.env.docname)
     found = {
         int(number): figure for node in doctree.findall(nodes.raw) for number, figure in BOX.findall(node.astext())
     }
@@ -50,11 +59,12 @@ def collect(app: Sphinx, doctree: nodes.document) -> None:
 def forget(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
     """Forget what a page held that is read again or gone."""
     boxes(env).pop(docname, None)
+    tables(env).discard(docname)
 
 
 def table_pages(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
     """The pages with a table: they change when any chapter does."""
-    return [name for name in env.found_docs if any(env.get_doctree(name).findall(claims_table))]
+    return tables(env)
 
 
 def fill(app: Sphinx, doctree: nodes.document, docname: str) -> None:
@@ -91,4 +101,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-purge-doc", forget)
     app.connect("env-updated", table_pages)
     app.connect("doctree-resolved", fill)
-    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
+    return {"version": "2", "env_version": 2, "parallel_read_safe": False, "parallel_write_safe": True}
