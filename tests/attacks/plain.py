@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import nbformat
+from filelock import FileLock
 
 from autograder.course import REPOSITORY, SOLUTIONS
 from autograder.release import read_source
@@ -60,12 +61,9 @@ def main(argv: list[str] | None = None) -> None:
             folder.mkdir()
             prepare(folder, template)
             facts = run(attack, folder)
-            record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-            record[attack.name] = {"outcome": plain_outcome(attack, facts), "facts": facts}
-            write(record)
+            keep(attack.name, scrubbed(facts, folder))
             print(
-                f"{time.monotonic() - began:.0f} s {attack.name}: {'; '.join(record[attack.name]['outcome'])}",
-                flush=True,
+                f"{time.monotonic() - began:.0f} s {attack.name}: {'; '.join(plain_outcome(attack, facts))}", flush=True
             )
             if not options.keep:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -75,9 +73,9 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def chosen(names: list[str], record: dict) -> list[Attack]:
-    """The attacks that were named, by themselves or by category; without names, those not recorded."""
+    """The attacks that were named; those of the named categories, or of all, that are not recorded yet."""
     if names:
-        return corpus.chosen(names)
+        return [a for a in corpus.chosen(names) if a.name in names or a.name not in record]
     # One of each category at a time, so that a run that is stopped has something of everything.
     rounds = itertools.zip_longest(*corpus.by_category().values())
     return [attack for round in rounds for attack in round if attack and attack.name not in record]
@@ -115,10 +113,14 @@ def scrubbed(facts: dict, folder: Path) -> dict:
     return json.loads(text)
 
 
-def write(record: dict) -> None:
-    draft = RECORD.with_suffix(".new")
-    draft.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
-    draft.replace(RECORD)
+def keep(name: str, facts: dict) -> None:
+    """Put one attack's facts into the record; several of these programs may run side by side."""
+    with FileLock(Path(tempfile.gettempdir()) / "attacks-plain.lock"):
+        record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+        record[name] = facts
+        draft = RECORD.with_suffix(".new")
+        draft.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        draft.replace(RECORD)
 
 
 if __name__ == "__main__":

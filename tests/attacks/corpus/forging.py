@@ -254,7 +254,8 @@ ATTACKS = [
         "IPython rewrites every check as 5.0",
         top(
             "try:\n    shell = get_ipython()\n"
-            "    shell.input_transformers_post.append(\n        lambda lines: ['5.0\\n' if l.startswith('check(') else l for l in lines])\n"
+            "    shell.input_transformers_post.append(\n"
+            "        lambda lines: ['5.0\\n' if l.startswith('check(') else l for l in lines])\n"
             "except (NameError, AttributeError) as error:\n    print(error)",
             wrong=True,
         ),
