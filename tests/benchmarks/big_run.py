@@ -25,7 +25,7 @@ import psutil
 import torch
 
 from autograder import checks
-from autograder.course import SOLUTIONS, Course
+from autograder.course import REPOSITORY, SOLUTIONS, Course
 from autograder.exercise import Exercise
 from autograder.grading.collect import collect
 from autograder.grading.report import read_class
@@ -213,11 +213,15 @@ def as_text(figures: Figures, source: Path, workers: int) -> str:
         "graded twice": f"{len(figures.doubled)}",
         "left half made": f"{len(figures.left)}",
     }
+    command = f"python -m tests.benchmarks.big_run --students {figures.students} --kills {figures.kills}"
+    place = source.resolve()
+    if place != SOLUTIONS / "attention.md":
+        command += f" --source {place.relative_to(REPOSITORY) if place.is_relative_to(REPOSITORY) else place.name}"
     return "\n".join([
         "# A large class, graded and killed",
         "",
-        f"Measured on: {describe(torch.device('cpu'))}, {workers} workers, assignment `{source.stem}`. Written by",
-        f"`python -m tests.benchmarks.big_run --students {figures.students} --kills {figures.kills}`.",
+        f"Measured on: {describe(torch.device('cpu'))}, {workers} workers.",
+        f"Written by `{command}`.",
         "",
         "| what | |",
         "|---|---|",
