@@ -102,8 +102,36 @@ def scores(course: Path, assignment: str) -> dict[str, float]:
         return {s.student.id: s.score for s in gradebook.assignment_submissions(assignment)}
 
 
-def compare(assignment: str, count: int, folder: Path) -> tuple[list[str], dict[str, float]]:
-    """The lines of a table, and the seconds of each contestant."""
+def passed(course: Path, assignment: str) -> dict[str, set[str]]:
+    """The exercises with full marks in a course's gradebook, by student."""
+    from autograder.course import Course
+
+    with Course.at(course).gradebook() as gradebook:
+        grades = [g for s in gradebook.assignment_submissions(assignment) for part in s.notebooks for g in part.grades]
+        right: dict[str, set[str]] = {g.notebook.assignment.student.id: set() for g in grades}
+        for grade in grades:
+            if grade.auto_score == grade.max_score:
+                right[grade.notebook.assignment.student.id].add(grade.name.removesuffix("-check"))
+        return right
+
+
+def otter(notebooks: list[Path], course: Path, assignment: str, folder: Path) -> float:
+    """Seconds that Otter-Grader takes for a submission; AssertionError if it finds other exercises right."""
+    from tests.benchmarks.otter import Otter
+
+    grader, right, seconds = Otter(folder, notebooks), passed(course, assignment), 0.0
+    for notebook in notebooks:
+        took, found = grader.grade(notebook)
+        if found != right[notebook.parts[-3]]:
+            raise AssertionError(f"Otter finds {sorted(found)} right, not {sorted(right[notebook.parts[-3]])}")
+        seconds += took
+    return seconds / len(notebooks)
+
+
+def compare(
+    assignment: str, count: int, folder: Path, with_otter: int = 0
+) -> tuple[list[str], dict[str, float]]:
+    """The lines of a table, and the seconds of each contestant; Otter grades the first `with_otter` submissions."""
     plain, ours = folder / "plain", folder / "ours"
     notebooks = hand_in(plain, assignment, count)
     shutil.copytree(plain, ours)
@@ -117,6 +145,9 @@ def compare(assignment: str, count: int, folder: Path) -> tuple[list[str], dict[
     seconds["generate"] = run([PROGRAMS / "nbgrader", "generate_feedback", assignment], plain)
     if scores(ours, assignment) != scores(plain, assignment):
         raise AssertionError("the two graders do not agree on the scores")
+    if with_otter:
+        sys.stderr.write("Otter-Grader …\n")
+        seconds["otter"] = count * otter(notebooks[:with_otter], ours, assignment, folder / "otter")
     whole, theirs = seconds["grade"] + seconds["feedback"], seconds["autograde"] + seconds["generate"]
     rows = [
         ("plain `nbgrader autograde` + `generate_feedback`", theirs),
@@ -125,6 +156,8 @@ def compare(assignment: str, count: int, folder: Path) -> tuple[list[str], dict[
         ("of this `autograder feedback`", seconds["feedback"]),
         ("cells and probes alone, in one warm process", seconds["warm"]),
     ]
+    if with_otter:
+        rows.append((f"Otter-Grader 7.0.0 without Docker, from {with_otter} of them", seconds["otter"]))
     lines = [f"| {count} submissions of {assignment}, scores equal | seconds | a minute | times plain |",
              "|---|--:|--:|--:|"]  # fmt: skip
     lines += [f"| {name} | {s:.1f} | {60 * count / s:.0f} | {theirs / s:.1f} |" for name, s in rows]
@@ -136,10 +169,11 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.grading", description=__doc__.split("\n")[0])
     parser.add_argument("--assignment", default="attention", help="(%(default)s)")
     parser.add_argument("--students", type=int, default=40, help="(%(default)s)")
+    parser.add_argument("--otter", type=int, default=4, help="submissions that Otter grades too; 0: none (%(default)s)")
     parser.add_argument("--out", type=Path, default=LATEST, help="the file to write (this folder's grading.md)")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        lines, _ = compare(args.assignment, args.students, Path(folder))
+        lines, _ = compare(args.assignment, args.students, Path(folder), args.otter)
     import torch
 
     from tests.benchmarks.machine import describe
