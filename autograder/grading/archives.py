@@ -65,8 +65,8 @@ def unpack(path: Path, source: str, into: Path, total: int = MAX_TOTAL, level: i
     Raises:
         Refused: it is not an archive, is damaged, or breaks a limit as a whole.
     """
-    into.mkdir(parents=True)
     try:
+        into.mkdir(parents=True)
         with open_regular(path) as file:
             magic = file.read(6)
             total = min(total, max(MODEST, MAX_RATIO * file.seek(0, io.SEEK_END)))
@@ -77,6 +77,8 @@ def unpack(path: Path, source: str, into: Path, total: int = MAX_TOTAL, level: i
         raise Refused(str(error)) from None
     except Refused:
         raise
+    except OSError as error:
+        raise Refused(f"it cannot be unpacked ({printable(error.strerror or str(error))})") from None
     except MemoryError:
         raise Refused("it needs too much memory to be unpacked") from None
     except Exception as error:  # Python's readers raise whatever a damaged archive makes them trip over

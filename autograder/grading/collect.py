@@ -13,19 +13,20 @@ from filelock import FileLock, Timeout
 
 from autograder.course import Course, CourseError
 from autograder.grading import shelf
-from autograder.grading.archives import MAX_INNER, MAX_TOTAL, Refused, unpack
+from autograder.grading.archives import MAX_INNER, MAX_TOTAL, Refused, is_archive, stem, unpack
 from autograder.grading.content import content_of, keepable
 from autograder.grading.found import Found, look, printable, walk
 from autograder.grading.notebook import Unreadable
 from autograder.grading.register import Register
 from autograder.grading.shelf import kept_aside
-from autograder.grading.students import Roster, safe_id, short_hash
+from autograder.grading.students import Owner, Roster, from_file, safe_id, short_hash
 from autograder.grading.work import Sorter, Work
 
 __all__ = ["Collected", "collect", "kept_aside", "safe_id"]
 
 
 THREADS = 8
+MAX_UNPACKED = 20_000_000_000  # from one path
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,11 @@ def collect(course: Course, assignment: str, paths: Iterable[Path], roster: Rost
     shelf.require_writable(course, assignment)
     base = shelf.staging(course, assignment).parent
     try:
-        with FileLock(base / "collect.lock", timeout=0), tempfile.TemporaryDirectory(dir=base) as room:
-            shelf.heal(course, assignment)
+        with (
+            FileLock(base / "collect.lock", timeout=0),
+            tempfile.TemporaryDirectory(prefix=shelf.UNPACKED, dir=base) as room,
+        ):
+            shelf.heal(course, assignment, keep=Path(room))
             works = [work for path in paths for work in find_work(path, assignment, Path(room))]
             return take(course, assignment, works, roster)
     except Timeout:
@@ -88,20 +92,34 @@ def collect(course: Course, assignment: str, paths: Iterable[Path], roster: Rost
 
 def find_work(path: Path, assignment: str, room: Path) -> list[Work]:
     """The pieces of work in a file, a folder or an archive; archives are unpacked into the folder `room`."""
+    left = MAX_UNPACKED
 
     def open_archive(file: Found) -> tuple[list[Found], str]:
         if file.level >= 2:
             return [], "it is an archive in an archive in an archive; unpack it first"
+        nonlocal left
+        if left < 0:
+            return [], f"more than {MAX_UNPACKED / 1e9:.0f} GB have been unpacked already; collect in smaller portions"
         into = room / str(len(os.listdir(room)))
+        most = MAX_TOTAL if file.path == path else MAX_INNER
         try:
-            return unpack(file.path, file.source, into, MAX_INNER if file.level else MAX_TOTAL, file.level + 1), ""
+            return unpack(file.path, file.source, into, most, file.level + 1), ""
         except Refused as refusal:
             return [], str(refusal)
+        finally:
+            left -= sum(part.stat().st_size for part in into.glob("*"))
 
     sorter = Sorter(assignment, open_archive)
     if path.is_dir() and not path.is_symlink():
         return sorter.sort(walk(path), path.name)
-    return sorter.sort([look(path, (path.name,))], path.parent.name)
+    file = look(path, (path.name,))
+    if not is_archive(path.name) or file.problem:
+        return sorter.sort([file], path.parent.name)
+    inside, problem = open_archive(file)
+    label = from_file(stem(path.name), assignment)
+    if problem:
+        return [sorter.one(Owner(label or path.parent.name), [replace(file, problem=problem)])]
+    return sorter.sort(inside, label or path.parent.name, personal=bool(label))
 
 
 def take(course: Course, assignment: str, works: list[Work], roster: Roster | None) -> list[Collected]:

@@ -22,6 +22,7 @@ from autograder.grading.students import safe_id
 
 REASON = "REASON.txt"
 TIMESTAMP = "timestamp.txt"
+UNPACKED = "unpacked-"
 HERE = -100  # AT_FDCWD
 EXCHANGE = 2  # RENAME_EXCHANGE
 
@@ -107,8 +108,14 @@ def shelve(course: Course, folder: Path, student: str, assignment: str) -> None:
     sync(shelf)
 
 
-def heal(course: Course, assignment: str) -> None:
-    """End what a killed collection left in staging: nothing half written stays, nothing whole is lost."""
+def heal(course: Course, assignment: str, keep: Path | None = None) -> None:
+    """End what a killed collection left: nothing half written stays, nothing whole is lost.
+
+    Folders of unpacked archives are removed, except `keep`.
+    """
+    for folder in staging(course, assignment).parent.glob(f"{UNPACKED}*"):
+        if folder != keep:
+            shutil.rmtree(folder)
     for folder in staging(course, assignment).glob("*"):
         student = folder.name.rpartition("+")[0]
         if folder.name.endswith(".part"):

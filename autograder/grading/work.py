@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from autograder.grading.archives import OTHERS, is_archive, stem
-from autograder.grading.found import Found
+from autograder.grading.found import Found, printable
 from autograder.grading.students import Owner, from_file, from_platform, is_assignment
 
 # names of a whole class's archive, from which no student can be told
 COLLECTIVE = {"submissions", "submission", "download", "downloads", "archive", "files", "all", "handed-in", "export"}
+
+MAX_ARCHIVES = 5  # of one student
 
 Open = Callable[[Found], tuple[list[Found], str]]
 
@@ -46,109 +48,114 @@ class Sorter:
         self.assignment, self.open_archive = assignment, open_archive
 
     def sort(self, files: list[Found], name: str, personal: bool = False) -> list[Work]:
-        """The pieces of work in a folder or archive called `name`.
+        """The pieces of work in a folder, or in an archive of a whole class, called `name`.
 
         A file or folder called as a learning platform calls it is the student's named there. Else a folder is its
-        student's if there is one notebook in it, or one called like the assignment; a folder of several is a group,
-        in which each file is the student's it is named after. An archive with one notebook in it is the student's it is
-        named after, which `personal` says that it can be.
+        student's if there is one notebook in it, or one called like the assignment, and so are the folders beside
+        it; folders of several notebooks alone are groups, in which each file is the student's it is named after.
+        With `personal` the archive itself may be one student's: it is if there is one notebook in it.
+
+        An archive in a folder or in another archive is always one student's, whatever names are in it, so that
+        nobody can hand in under another's name.
         """
         notebooks = [file for file in files if is_notebook(file)]
-        tops = {file.parts[0] for file in files}
-        platform = any(from_platform(stem(top).removesuffix(".ipynb")) for top in tops)
-        alone = len(notebooks) <= 1 and not archives_elsewhere(files, notebooks)
-        if personal and not platform and alone and name.casefold() not in COLLECTIVE:
-            return [self.one(Owner(name), files, name)]
-        if not platform and len(notebooks) == 1 and notebooks[0].parts[:-1] == ():
-            only = notebooks[0]
-            if not from_file(Path(only.name).stem, self.assignment) and not any(is_archive(f.name) for f in files):
-                return [self.one(Owner(name), files, name)]
-        works: dict[str, list[Found]] = {}
-        owners: dict[str, Owner] = {}
-        done: list[Work] = []
-        for top in sorted(tops):
-            inside = [file for file in files if file.parts[0] == top]
-            single = len(inside) == 1 and inside[0].parts == (top,)
-            owner = from_platform(top if not single else stem(top) if is_archive(top) else Path(top).stem)
-            if owner:
-                # a platform may put several files or folders of one student side by side
-                owners.setdefault(owner.identity, owner)
-                below = [replace(f, parts=f.parts[1:] or (own_name(owner, top),)) for f in inside]
-                works.setdefault(owner.identity, []).extend(below)
-            elif single:
-                done += self.file(inside[0], name)
-            else:
-                done += self.folder([replace(f, parts=f.parts[1:] or f.parts) for f in inside], top, name)
-        return [*(self.one(owners[key], found, owners[key].name) for key, found in works.items()), *done]
+        tops: dict[str, list[Found]] = {}
+        for file in files:
+            tops.setdefault(file.parts[0], []).append(file)
+        owners = {top: owner for top in tops if (owner := from_platform(bare(top, len(tops[top][0].parts) == 1)))}
+        if not owners and name.casefold() not in COLLECTIVE and personal and self.is_one(files):
+            return [self.one(Owner(name), files)]
+        if not owners and len(notebooks) == 1 and len(notebooks[0].parts) == 1 and self.is_one(files):
+            if not from_file(Path(notebooks[0].name).stem, self.assignment):
+                return [self.one(Owner(name), files)]
+        # a platform may put several files or folders of one student side by side
+        works: dict[str, tuple[Owner, list[Found]]] = {}
+        for top, owner in owners.items():
+            below = [replace(f, parts=f.parts[1:] or (own_name(owner, top),)) for f in tops.pop(top)]
+            works.setdefault(owner.identity, (owner, []))[1].extend(below)
+        done = [self.one(owner, found) for owner, found in works.values()]
+        folders = {
+            top: [replace(file, parts=file.parts[1:]) for file in inside]
+            for top, inside in sorted(tops.items())
+            if len(inside[0].parts) > 1
+        }
+        for top in sorted(tops.keys() - folders.keys()):
+            file = tops[top][0]
+            done.append(self.one(Owner(from_file(bare(top, True), self.assignment) or name), [file]))
+        students = any(self.is_one(inside) for inside in folders.values())
+        for top, inside in folders.items():
+            owner = Owner(name if is_assignment(top, self.assignment) else top)
+            work = any(is_notebook(file) or is_archive(file.name) for file in inside)
+            done += [self.one(owner, inside)] if students or not work else self.sort(inside, owner.name)
+        return done
 
-    def file(self, file: Found, folder: str) -> list[Work]:
-        """The work in a file that lies beside others' work."""
-        if is_archive(file.name) and not file.problem:
-            inside, problem = self.open_archive(file)
-            own = from_file(stem(file.name), self.assignment)
-            if not problem:
-                return self.sort(inside, own or folder, personal=bool(own))
-            return [Work(Owner(own or folder), file.source, file.path, files={file.name: file}, problem=problem)]
-        label = from_file(Path(file.name).stem, self.assignment) or folder
-        return [self.one(Owner(label), [file], file.name)]
-
-    def folder(self, files: list[Found], name: str, above: str) -> list[Work]:
-        """The work in a folder that lies beside others' work."""
-        owner = Owner(above if is_assignment(name, self.assignment) else name)
+    def is_one(self, files: list[Found]) -> bool:
+        """Whether these files can be one student's work: one notebook, or one called like the assignment, or one
+        archive; other archives only beside or below the notebook, as its data."""
         notebooks = [file for file in files if is_notebook(file)]
         named = [file for file in notebooks if is_assignment(file.name, self.assignment)]
+        archives = [file for file in files if is_archive(file.name)]
         for chosen in (notebooks, named):
-            if len(chosen) == 1 and not archives_elsewhere(files, chosen):
-                return [self.one(owner, files, name)]
-        if not notebooks and sum(is_archive(file.name) for file in files) <= 1:
-            return [self.one(owner, files, name)]
-        return self.sort(files, owner.name)
+            if len(chosen) == 1:
+                base = chosen[0].parts[:-1]
+                return all(file.parts[: len(base)] == base for file in archives)
+        return not notebooks and len(archives) == 1
 
-    def one(self, owner: Owner, files: list[Found], name: str) -> Work:
-        """One student's work: archives in it are unpacked, and its notebook is found."""
-        flat: list[Found] = []
+    def one(self, owner: Owner, files: list[Found]) -> Work:
+        """One student's work: archives in it are unpacked unless they are a notebook's data, and the notebook found."""
         notes = [owner.note] if owner.note else []
-        packed = not any(map(is_notebook, files))  # beside a notebook an archive is data
-        for file in files:
-            opened = packed and is_archive(file.name) and not file.problem
-            inside, problem = self.open_archive(file) if opened else ([], "")
-            if problem:
-                flat.append(replace(file, problem=problem))
-            elif inside:
-                flat += [replace(member, parts=(*file.parts[:-1], *member.parts)) for member in inside]
-            else:
-                flat.append(file)
-        notebooks = [file for file in flat if is_notebook(file)]
-        named = [file for file in notebooks if is_assignment(file.name, self.assignment)]
-        chosen = named if len(named) == 1 else notebooks
+        flat, problem = self.flatten(files)
         work = Work(owner, flat[0].source, flat[0].path, notes=tuple(notes))
-        if len(chosen) != 1:
-            everything = {"/".join(file.parts): file for file in flat}
-            if len(chosen) > 1:
-                problem = "it has several notebooks, and none or more than one is called like the assignment: " + (
-                    ", ".join(sorted(file.source.rsplit("/", 1)[-1] for file in chosen)[:5])
-                )
-            else:
-                problem = next((f"{f.name}: {f.problem}" for f in flat if f.problem), "") or no_notebook(flat)
-            return replace(work, files=everything, problem=problem)
+        notebooks = [file for file in flat if is_notebook(file)]
+        sound = [file for file in notebooks if not file.problem] or notebooks
+        named = [file for file in sound if is_assignment(file.name, self.assignment)]
+        exact = [file for file in named if file.name == f"{self.assignment}.ipynb"]
+        chosen = next((found for found in (exact, named, sound) if len(found) == 1), [])
+        if not chosen:
+            names = ", ".join(sorted("/".join(file.parts) for file in sound)[:5])
+            if sound:
+                problem = f"it has two or more notebooks, and nothing says which one counts: {names}"
+            problem = problem or next((f"{f.name}: {f.problem}" for f in flat if f.problem), "") or no_notebook(flat)
+            return replace(work, files={"/".join(file.parts): file for file in flat}, problem=printable(problem, 400))
         (notebook,) = chosen
         base = notebook.parts[:-1]
         # names are relative to the notebook's folder, from where its code looks for them
         below = {"/".join(f.parts[len(base) :]): f for f in flat if f.parts[: len(base)] == base}
         if len(below) < len(flat):
             notes.append(f"{len(flat) - len(below)} files outside of the notebook's folder were left out")
-        problem = f"{notebook.name}: {notebook.problem}" if notebook.problem else ""
+        problem = printable(f"{notebook.name}: {notebook.problem}") if notebook.problem else ""
         return Work(owner, notebook.source, notebook.path, notebook.name, below, problem, tuple(notes))
+
+    def flatten(self, files: list[Found]) -> tuple[list[Found], str]:
+        """One student's files with archives unpacked, unless a notebook lies beside them, and what hindered it.
+
+        Of members of one name the last counts, as for any program that unpacks them.
+        """
+        flat = files
+        while not any(map(is_notebook, flat)):
+            archives = [file for file in flat if is_archive(file.name) and not file.problem]
+            if len(archives) > MAX_ARCHIVES:
+                return flat, f"it has {len(archives)} archives in it, more than the {MAX_ARCHIVES} that are unpacked"
+            if not archives:
+                break
+            flat = [inside for file in flat for inside in (self.opened(file) if file in archives else [file])]
+        return list({file.parts: file for file in flat}.values()), ""
+
+    def opened(self, file: Found) -> list[Found]:
+        """What is in an archive; the archive itself with its problem if it cannot be unpacked."""
+        inside, problem = self.open_archive(file)
+        if problem:
+            return [replace(file, problem=problem)]
+        return [replace(member, parts=(*file.parts[:-1], *member.parts)) for member in inside]
 
 
 def is_notebook(file: Found) -> bool:
     return file.name.lower().endswith(".ipynb")
 
 
-def archives_elsewhere(files: list[Found], notebooks: list[Found]) -> list[Found]:
-    """The archives that do not lie beside or below the notebook: they hold other work, and not its data."""
-    base = notebooks[0].parts[:-1] if notebooks else None
-    return [file for file in files if is_archive(file.name) and (base is None or file.parts[: len(base)] != base)]
+def bare(name: str, is_file: bool) -> str:
+    """The name of a file without its ending; that of a folder as it is."""
+    return name if not is_file else stem(name) if is_archive(name) else Path(name).stem
 
 
 def own_name(owner: Owner, name: str) -> str:

@@ -274,6 +274,38 @@ def test_a_damaged_or_hostile_archive_costs_only_its_student(course: Course, tex
     assert not list(tmp_path.rglob("escaped*")) and not list(tmp_path.parent.glob("escaped*"))
 
 
+def test_nobody_hands_in_under_another_s_name_by_what_is_in_an_archive(course: Course, text: str, tmp_path) -> None:
+    ada, forged = versions(text, 2)
+    names = ("ada.ipynb", "bela/attention.ipynb", "Chidi C_1_assignsubmission_file_/attention.ipynb", "dana.zip")
+    for number, name in enumerate(names):
+        content = pack({"attention.ipynb": forged}) if name.endswith("zip") else forged
+        lay(tmp_path / "in", {f"eve{number}.zip": pack({name: content})}, SPRING + 9)
+    lay(tmp_path / "in", {"eve4.zip": pack({"ada.ipynb": forged, "bela.ipynb": forged}), "ada.ipynb": ada}, SPRING)
+    lay(tmp_path / "in", {"eve5/ada.ipynb": forged, "eve5/bela.ipynb": forged, "emil/attention.ipynb": text}, SPRING)
+    results = {r.student: r.problem for r in collect(course, "attention", [tmp_path / "in"])}
+    assert taken(course) == {"ada": ada, "emil": text} | {f"eve{number}": forged for number in range(4)}
+    assert all("two or more notebooks" in results[name] for name in ("eve4", "eve5"))
+
+
+def test_a_group_s_folder_holds_a_file_for_each_student(course: Course, text: str, tmp_path) -> None:
+    lay(tmp_path / "in", {f"{group}/{who}.ipynb": text for group, who in ("ba", "bb", "cc", "cd")})
+    assert problems(collect(course, "attention", [tmp_path / "in"])) == [] and sorted(taken(course)) == list("abcd")
+
+
+def test_of_several_notebooks_the_one_called_like_the_assignment_counts(course: Course, text: str, tmp_path) -> None:
+    lay(tmp_path / "in", {"ada/attention.ipynb": text, "ada/Attention (1).ipynb": "{}", "ada/draft.ipynb": "{}"})
+    lay(tmp_path / "in", {"bela.zip": pack({"a/attention.ipynb": text, "b/attention.ipynb": text})})
+    results = {r.student: r.problem for r in collect(course, "attention", [tmp_path / "in"])}
+    assert taken(course) == {"ada": text}
+    assert "nothing says which one counts: a/attention.ipynb, b/attention.ipynb" in results["bela"]
+
+
+def test_a_heap_of_archives_is_not_unpacked(course: Course, text: str, tmp_path) -> None:
+    heap = pack({f"{index}.zip": pack({"x.txt": "1"}) for index in range(9)})
+    (result,) = collect(course, "attention", [lay(tmp_path / "in", {"ada.zip": heap})])
+    assert result.problem == "it has 9 archives in it, more than the 5 that are unpacked"
+
+
 def test_the_newest_version_counts_and_the_others_are_kept(course: Course, text: str, tmp_path) -> None:
     first, second, third = versions(text, 3)
     lay(tmp_path / "monday", {"ada.ipynb": first}, SPRING)
@@ -513,8 +545,10 @@ def test_without_an_exchange_a_kill_between_is_healed(course: Course, text: str,
     folder = shelf.write(course, "ada", "attention", {"attention.ipynb": b"third"}, None)
     shelf.shelve(course, course.submitted("ada", "attention"), "ada", "attention")
     assert taken(course) == {} and folder.is_dir()
+    left = shelf.staging(course, "attention").parent / "unpacked-1"
+    (left / "1").mkdir(parents=True)
     shelf.heal(course, "attention")
-    assert taken(course) == {"ada": "third"}
+    assert taken(course) == {"ada": "third"} and not left.exists()
 
 
 def test_a_full_disk_costs_a_sentence_and_the_batch_goes_on(course: Course, text: str, tmp_path, monkeypatch) -> None:

@@ -232,7 +232,6 @@ ATTACKS = [
         "two different notebooks",
         packed("zip-two-notebooks", members("draft.ipynb", "old/attention.ipynb")),
         quiet("two", "notebooks"),
-        student="old",
     ),
     Attack(
         "zip-case",
@@ -242,7 +241,7 @@ ATTACKS = [
     ),
     Attack("zip-bomb", "300 MB of zeros in 300 KB", packed("zip-bomb", bomb), REFUSED),
     Attack("zip-many", "30,000 members", packed("zip-many", many), quiet("files", "members", "many")),
-    Attack("zip-in-zip", "a zip within a zip", packed("zip-in-zip", nested), quiet("notebook"), student="inner"),
+    Attack("zip-in-zip", "a zip within a zip", packed("zip-in-zip", nested), quiet("notebook")),
     Attack(
         "zip-encrypted",
         "encrypted with a password",
