@@ -11,7 +11,7 @@ from autograder.grading.sanitise_text import cut, printable
 MAX_BYTES = 30_000
 # Beyond these the renderer itself may take seconds: such text is shown as it was typed.
 MAX_RENDERED = 10_000
-MAX_FORMULA_WORK = 1_000_000
+MAX_WORK = 1_000_000
 ROUNDS = 4
 JOINER = "\u2060"  # takes no room and is not seen, but ends whatever the sign before it would have begun
 SHOWN_AS_TYPED = "*Shown as it was typed, because parts of it could act on a reader's page:*"
@@ -21,7 +21,8 @@ TAG = re.compile(r"<(?!https?://[^\s<>\"']*>)(?=[A-Za-z/!?])")
 TARGET = re.compile(r"\](?=[(:](?!\s*<?(?:https?://|mailto:|#)))")
 FENCE = re.compile(r"^([ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t>]+)*)(`{3,}|~{3,})[^\n]*$", re.MULTILINE)
 LONG_LINE = re.compile(r"[^\n]{300}(?=[^\n])")
-FORMULA_OPENERS = re.compile(r"\\\\[\[(]|\\begin\{")
+# Formulas and references: for each of these a renderer may read all the rest.
+SLOW = re.compile(r"\\\\[\[(]|\\begin\{|\]:")
 
 
 def clean_markdown(source: str, attachments: Collection[str] = (), reserved: Collection[str] = ()) -> str:
@@ -36,7 +37,7 @@ def clean_markdown(source: str, attachments: Collection[str] = (), reserved: Col
     that cannot be reached by breaking single signs, the whole text is shown as a block of code.
     """
     source = cut(printable(source), MAX_BYTES)
-    if len(source) > MAX_RENDERED or len(FORMULA_OPENERS.findall(source)) * len(source) > MAX_FORMULA_WORK:
+    if len(source) > MAX_RENDERED or len(SLOW.findall(source)) * len(source) > MAX_WORK:
         return as_typed(source, TOO_MUCH)
     text = source
     for _ in range(ROUNDS):

@@ -148,8 +148,9 @@ def test_nothing_acts_in_a_renderer_of_another_make_which_knows_no_formulas(text
     "text",
     ["[a](files/" * 3000, "[" * 30_000, "$ a" * 10_000, "\\\\[" * 9000, "\\begin{a}" * 3000, "# a\n" * 2400,
      "<!--" * 2500, "> " * 5000, "- " * 5000, "[a](" * 2500, "`" * 9000, "|a" * 3000 + "\n" + "|-" * 3000, "x" * 10**6,
-     "```python\n" + "(" * 9000 + "\n```", "<b>" * 3300, "\x1b]" * 10_000, "e" + "\u0301" * 30_000],
-    ids=range(17),
+     "```python\n" + "(" * 9000 + "\n```", "<b>" * 3300, "\x1b]" * 10_000, "[a]: http://x\n" * 700,
+     "e" + "\u0301" * 30_000],
+    ids=range(18),
 )  # fmt: skip
 def test_a_hostile_cell_is_bounded_and_so_is_the_page(text: str) -> None:
     started = time.process_time()
