@@ -9,6 +9,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from autograder.sandbox import tiers
+
 SOURCES = Path(__file__).parent / "sources"
 NAMES = ["attention.softmax", "attention.split_heads"]
 
@@ -71,3 +73,10 @@ def tamper(paper: NotebookNode) -> None:
             if cell.metadata["nbgrader"]["grade"]:
                 cell.metadata["nbgrader"]["points"] = 500
     paper.cells[find(paper, "explain")].metadata["nbgrader"]["solution"] = False
+
+
+def best_tier() -> str:
+    """The name of the isolation that grading chooses on this machine."""
+    tier, why = tiers.choose(None)
+    assert tier, why
+    return tier.name
