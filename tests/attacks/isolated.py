@@ -40,6 +40,7 @@ LIMITS = {
     "disk_mb": 64, "output_kb": 200,
 }  # fmt: skip
 SET_CHILD_SUBREAPER = 36
+OWN = {"course", "home", "in", "quiet", "quiet-in", "bait.socket"}
 LEFT_BEHIND = (MARK, "left-for-a-friend", "filled")
 
 
@@ -121,6 +122,7 @@ def run(base: Path, attacks: Sequence[Attack], workers: int | None = None, compa
             "active": active_pages(course),
             "no_feedback": failed,
             "left_running": left_running,
+            "left_lying": sorted(path.name for path in base.iterdir() if path.name not in OWN),
         }
     finally:
         bait.stop()

@@ -52,7 +52,7 @@ def table(inside: dict[str, Any], outside: dict[str, Any]) -> str:
         f"{len(attacks)} attacks. The isolated grader did what is required with {met} of the "
         f"{sum(a.name in graded for a in attacks)} it was tried on, in one run of {inside.get('seconds', '?')} s "
         "beside six honest neighbours.",
-        f"Plain nbgrader was tried on {len(verdicts)} and did what is required with {right}. What went wrong there:", "",
+        f"Plain nbgrader was tried on {len(verdicts)} and did what is required with {right}. What went wrong:", "",
         "| what | attacks |", "|---|---:|",
         *(f"| {what} | {count} |" for what, count in kinds.most_common()), "",
     ]  # fmt: skip

@@ -43,8 +43,8 @@ def test_nothing_on_a_feedback_page_acts(record) -> None:
     assert (record["active"], record["no_feedback"]) == ({}, {})
 
 
-def test_no_process_is_left(record) -> None:
-    assert record["left_running"] == []
+def test_no_process_and_no_temporary_file_is_left(record) -> None:
+    assert (record["left_running"], record["left_lying"]) == ([], [])
 
 
 def test_every_question_that_lost_points_has_a_reason(record) -> None:

@@ -57,7 +57,7 @@ ATTACKS = [
         "stop-self",
         "the process stops itself",
         dies("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)"),
-        loses("timeout", "ended"),
+        loses(),
     ),
     Attack(
         "alarm",

@@ -165,7 +165,7 @@ ATTACKS = [
         "doubling",
         "a nest of tuples with 2 to the 40 leaves",
         returns("deep(40)", CYCLE),
-        loses("timeout", "memory", "got", "reply", "output limit", "tuple"),
+        loses("timeout", "no answer within", "memory", "got", "reply", "output limit", "tuple"),
     ),
     Attack(
         "wide-lists",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.attacks.attack import TARGET, Attack, Required, loses, safe
 from tests.attacks.making import Make, added, call, cell, top
 
-TIMEOUT = loses("timeout")
+TIMEOUT = loses("timeout", "no answer within")
 MEMORY = loses("memory", "process ended")
 # How long an endless thing lasts where nobody stops it.
 LONG = 400
@@ -300,7 +300,7 @@ ATTACKS = [
             "import sys\nsys.setrecursionlimit(10**9)\n\n\n"
             "def gram_attention(tokens, temperature=1.0):\n    return gram_attention(tokens, temperature) + 1"
         ),
-        loses("RecursionError", "process ended", "memory"),
+        loses("RecursionError", "process ended", "memory", "timeout"),
     ),
     Attack(
         "endless-del",
@@ -310,7 +310,7 @@ ATTACKS = [
             "def gram_attention(tokens, temperature=1.0):\n"
             "    Undying()\n    " + RIGHT_END
         ),
-        TIMEOUT,
+        Required(points={TARGET: (0.0, 5.0)}),
     ),
     Attack(
         "threads-outlive",
