@@ -126,6 +126,15 @@ def first_lines(count: int) -> Callable[[str], str]:
     return shorten
 
 
+def last_lines(count: int) -> Callable[[str], str]:
+    return lambda text: "\n".join(["…", *text.splitlines()[-count:]]) + "\n"
+
+
+def isolation_only(text: str) -> str:
+    """What the doctor says of isolation, after the blank line below the rest."""
+    return "…\n" + text.rstrip().rpartition("\n\n")[2] + "\n"
+
+
 def row_of(student: str) -> Callable[[str], str]:
     """The table's line of one student, what is said of them below it, and the last line."""
 
@@ -155,8 +164,9 @@ def live_through(desk: Desk) -> None:
         screenshots.set_due_date(page, formgrader, ASSIGNMENT, DUE, KEPT / "due_date.png")
 
         desk.run("collect", f"autograder collect {ASSIGNMENT} handed-in/")
+        desk.run("doctor", "autograder doctor", shorten=isolation_only)
         desk.run("grade", f"autograder grade {ASSIGNMENT}")
-        desk.run("again", f"autograder grade {ASSIGNMENT}", shorten=lambda text: "…\n" + text.splitlines()[-1] + "\n")
+        desk.run("again", f"autograder grade {ASSIGNMENT}", shorten=last_lines(1))
 
         page.goto(f"{formgrader}/gradebook/{ASSIGNMENT}/{ASSIGNMENT}")
         page.wait_for_load_state("networkidle")
@@ -168,7 +178,7 @@ def live_through(desk: Desk) -> None:
             raise RuntimeError(f"Only {marked} written answers were marked in formgrader.")
         desk.run("marked", f"autograder grade {ASSIGNMENT}", shorten=table_only)
 
-        desk.run("feedback", f"autograder feedback {ASSIGNMENT}", shorten=lambda t: "…\n" + t.splitlines()[-1] + "\n")
+        desk.run("feedback", f"autograder feedback {ASSIGNMENT}", shorten=last_lines(1))
         feedback = desk.root / "course" / "feedback"
         page.goto((feedback / f"{ASSIGNMENT}.html").as_uri())
         screenshots.keep(page, KEPT / "feedback_index.png", part=page.locator("main"), margin=8)
@@ -186,7 +196,7 @@ def live_through(desk: Desk) -> None:
 
         with (desk.root / "course" / "nbgrader_config.py").open("a") as config:
             config.write("\n" + code_of_the_page("A late hand-in"))
-        desk.run("late", f"autograder collect {ASSIGNMENT} later/", shorten=str)
+        desk.run("late", f"autograder collect {ASSIGNMENT} later/")
         desk.run("late_grade", f"autograder grade {ASSIGNMENT}", shorten=row_of(names[-1]))
 
     source = desk.root / "solutions" / f"{ASSIGNMENT}.md"
@@ -197,6 +207,7 @@ def live_through(desk: Desk) -> None:
     source.write_text(after, encoding="utf8")
     desk.run("mended", f"autograder lint {ASSIGNMENT}", f"autograder release {ASSIGNMENT}")
     desk.run("mended_grade", f"autograder grade {ASSIGNMENT}", shorten=row_of(names[1]))
+    desk.run("only", f"autograder grade {ASSIGNMENT} --only softmax", shorten=last_lines(1))
 
 
 def main() -> None:
