@@ -15,7 +15,7 @@ from nbgrader.converters import GenerateFeedback
 
 from autograder.course import Course, put_environment_on_path
 from autograder.grading import folder
-from autograder.grading.feedback_pages import STAMP, Task, make_pages
+from autograder.grading.feedback_pages import Task, is_made, make_pages
 from autograder.grading.files import Rules
 from autograder.grading.grades import Grades, read_grades
 from autograder.grading.journal import GRADED
@@ -65,8 +65,7 @@ def feedback(
             failed[row.student] = "there is no autograded notebook, or no grades of it; grade again"
             tick(f"{row.student}  failed: {failed[row.student]}")
             continue
-        stamp = course.feedback(row.student, assignment) / STAMP
-        if not force and stamp.is_file() and stamp.read_text() == made_from:
+        if not force and is_made(course, grades[row.student], made_from):
             tick(f"{row.student}  unchanged")
         else:
             tasks.append(Task(course, grades[row.student], rules, made_from))

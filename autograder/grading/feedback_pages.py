@@ -37,6 +37,16 @@ class Task:
     made_from: str
 
 
+def is_made(course: Course, grades: Grades, made_from: str) -> bool:
+    """Whether the page is there as it was made, and would be made of the same things again."""
+    place = course.feedback(grades.student, grades.assignment)
+    try:
+        size = (place / f"{grades.assignment}.html").stat().st_size
+        return (place / STAMP).read_text() == f"{size}\n{made_from}"
+    except OSError:
+        return False
+
+
 def make_pages(course: Course, tasks: list[Task], workers: int) -> Iterator[tuple[str, str]]:
     """Make the pages of one assignment, yielding each student with why it failed, or ""."""
     if not tasks:
@@ -107,10 +117,11 @@ def make_page(task: Task) -> str:
             text = render(nbformat.read(graded / f"{name}.ipynb", as_version=4), grades, course)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        files = {f"{name}.html": text.encode("utf-8", "replace"), STAMP: task.made_from.encode()}
+        content = text.encode("utf-8", "replace")
+        files = {f"{name}.html": content, STAMP: f"{len(content)}\n{task.made_from}".encode()}
         target = course.feedback(grades.student, name)
         folder.make(target, files, graded, task.rules)
-        folder.put(target)
+        folder.put(target, task.rules)
     except CourseError as error:
         return str(error)
     except KeyError as error:

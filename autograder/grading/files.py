@@ -22,7 +22,8 @@ class Rules:
     """What nbgrader's configuration says about the files of an assignment's submissions.
 
     `master` is the folder of the assignment's own files, `keep` those of them (paths within it) that do not replace
-    a student's; larger files than `most_bytes` are not copied.
+    a student's; larger files than `most_bytes` are not copied. Where `durable` is not set, a failure of the power may
+    spoil what has just been written: it can be made again.
     """
 
     master: Path | None
@@ -32,6 +33,7 @@ class Rules:
     mode: int
     shared: bool
     most_bytes: int
+    durable: bool
 
     @classmethod
     def of(cls, converter: BaseConverter, assignment: str) -> Rules:
@@ -47,6 +49,7 @@ class Rules:
             mode=int(str(converter.permissions), 8),
             shared=course.groupshared,
             most_bytes=course.max_file_size * 1000,
+            durable=grading,
         )
 
 

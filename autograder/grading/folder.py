@@ -29,7 +29,7 @@ def make(target: Path, made: dict[str, bytes], others: Path, rules: Rules) -> No
     """Write the draft of `target`: the files that were made and, as nbgrader has it, other files of the submission.
 
     A file of the assignment's own source replaces the student's of the same name. Links and devices are never
-    followed or copied. When this returns, all of it is on the disk.
+    followed or copied. When this returns, all of it is on the disk, if the rules ask for that.
 
     Raises:
         CourseError: the disk is full, or may not be written; nothing is left of the draft then.
@@ -56,7 +56,8 @@ def make(target: Path, made: dict[str, bytes], others: Path, rules: Rules) -> No
         if rules.shared:
             for folder in [*folders, target.parent, rules.root]:
                 share(folder)
-        sync(kept + folders + ([target.parent.parent] if first else []))
+        if rules.durable:
+            sync(kept + folders + ([target.parent.parent] if first else []))
     except OSError as error:
         discard(target)
         raise trouble(target, error) from error
@@ -65,7 +66,7 @@ def make(target: Path, made: dict[str, bytes], others: Path, rules: Rules) -> No
         raise
 
 
-def put(target: Path) -> None:
+def put(target: Path, rules: Rules) -> None:
     """Rename the draft of `target` into its place; the folder that was there is renamed away first, then deleted.
 
     A kill between the two renames leaves the old folder and the draft, both whole: `heal` goes on from there.
@@ -76,7 +77,8 @@ def put(target: Path) -> None:
             remove(old)
             target.rename(old)
         draft_of(target).rename(target)
-        sync([target.parent])
+        if rules.durable:
+            sync([target.parent])
         remove(old)
     except OSError as error:
         raise trouble(target, error) from error

@@ -87,7 +87,7 @@ class Writer:
         except BaseException:
             folder.discard(target)
             raise
-        folder.put(target)
+        folder.put(target, self.rules)
 
     def _commit(self, work: Graded) -> None:
         """The transaction, tried again while another program is in the way."""
