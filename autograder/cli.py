@@ -98,6 +98,10 @@ def parser() -> argparse.ArgumentParser:
     sub = command("sample-class", sample_class, "make a class of made-up students and collect what they hand in")
     sub.add_argument("assignment", nargs="?", default="attention")
 
+    sub = command("kernel", kernel, "the isolated Jupyter kernel: nbgrader and others use it by the name `autograder`")
+    sub.add_argument("--install", action="store_true", help="make it known to Jupyter in this environment")
+    sub.add_argument("--stop", action="store_true", help="end the warm process that it is forked from, if one runs")
+
     command("course", everything, "do all of it: notebooks, book, a graded sample class")
     command("doctor", doctor, "say what this machine has and lacks for the course")
     return top
@@ -268,6 +272,24 @@ def everything(course: Course, arguments: argparse.Namespace) -> int:
     from autograder.everything import make
 
     return make(course)
+
+
+def kernel(course: Course, arguments: argparse.Namespace) -> int:
+    from autograder.sandbox import keeper
+    from autograder.sandbox.host import SandboxError
+
+    try:
+        if arguments.install:
+            from autograder.sandbox.provisioner import install
+
+            print(f"Installed: {install()}. Use it with c.Execute.kernel_name = \"autograder\" in nbgrader_config.py.")
+        if arguments.stop:
+            print(f"Stopped: {keeper.stop()}.")
+        if not arguments.install and not arguments.stop:
+            print(f"Warm processes for kernels: {keeper.running()}. See autograder kernel --help.")
+    except SandboxError as error:
+        raise CourseError(f"{error}.") from error
+    return 0
 
 
 def doctor(course: Course, arguments: argparse.Namespace) -> int:

@@ -60,8 +60,9 @@ def main(new_root: str, view: str, listener: int, ready: int) -> int:
     for descriptor in (listener, ready):
         os.set_inheritable(descriptor, True)
     python = root.python()
+    mode = ["jupyter"] if os.environ.get("AUTOGRADER_JUPYTER") else []
     start = f"import sys; sys.path.insert(0, {root.COURSE!r}); from autograder.sandbox.zygote import main; main()"
-    os.execve(python, [python, "-I", "-B", "-c", start, str(listener), str(ready)], environment())
+    os.execve(python, [python, "-I", "-B", "-c", start, str(listener), str(ready), *mode], environment())
 
 
 if __name__ == "__main__":

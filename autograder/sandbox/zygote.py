@@ -32,8 +32,11 @@ def main() -> None:
     silence()
     for name in PRELOADED:
         importlib.import_module(name)
-    runner = importlib.import_module("autograder.sandbox.runner")
-    runner.prepare()
+    if "jupyter" in sys.argv[3:]:
+        for name in importlib.import_module("autograder.sandbox.jupyter_kernel").PRELOADED:
+            importlib.import_module(name)
+    else:
+        importlib.import_module("autograder.sandbox.runner").prepare()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for: let the system bury them
     gc.collect()
     gc.freeze()
