@@ -38,6 +38,7 @@ def main(argv=None):
         make_environment(ROOT, VENV, tests=options.tests)
         if options.tests:
             ensure_chromium()
+            ensure_bubblewrap()
     except Trouble as trouble:
         print(f"\n{trouble}", file=sys.stderr)
         return 2
@@ -203,8 +204,22 @@ def ensure_chromium():
     if not (shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0):
         raise Trouble(manual)
     say("Installing Debian's chromium for the tests (about 100 MB).")
+    apt_install("chromium", manual)
+
+
+def ensure_bubblewrap():
+    """On Linux, install bubblewrap where that is possible, so that the tests try this kind of isolation too."""
+    can = shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0
+    if shutil.which("bwrap") or not can:
+        return  # the tests try the kinds of isolation that there are
+    say("Installing Debian's bubblewrap for the tests.")
+    apt_install("bubblewrap", "Install it with: sudo apt-get install bubblewrap.")
+
+
+def apt_install(package, manual):
+    """Install a package of Debian's as root; Trouble with what to do by hand if that fails."""
     quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "capture_output": True, "text": True}
-    for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]):
+    for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", package]):
         done = subprocess.run(command, **quiet)
         if done.returncode:
             why = (done.stderr.strip() or "no reason given").splitlines()[-1]
