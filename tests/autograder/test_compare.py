@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autograder.compare import difference
-from autograder.wire import Other
+from autograder.wire import Other, Ref
 
 T = torch.tensor
 
@@ -71,3 +71,32 @@ def test_rounding_is_no_difference(numbers):
 def test_nan_and_infinity_equal_themselves():
     value = T([math.nan, math.inf, -math.inf])
     assert diff(value, value) is None
+
+
+HUGE = 10**390
+
+
+@pytest.mark.parametrize(
+    ("got", "want", "message"),
+    [
+        (HUGE, 1.5, "expected 1.5, got 1"),
+        (HUGE, 3, "expected 3, got 1"),
+        (1 << 20_000, 3, "got a whole number of 20001 bits"),
+        (T(1j), 1.5, "expected 1.5, got a tensor [] of complex64"),
+        (T([1j]), T([1.0]), "expected dtype torch.float32, got torch.complex64"),
+        (torch.ones([1] * 16), T(1.0), "expected shape [], got [1 1"),
+        ({"a": Other("x", "y")}, 3, "expected 3, got {'a': an object of type x}"),
+        (Ref("v1", (0,)), 3, "expected 3, got a reference"),
+        ([[[[[1]]]]] * 5, 3, "a list of 5 (a list of 1"),
+        ("x" * 1_000_000, "abc", "expected 'abc', got 'xxx"),
+        (math.inf, 10**300, "expected 1"),
+    ],
+    ids=range(11),  # Python refuses to write the numbers out
+)
+def test_values_that_no_answer_should_be_are_told_too(got, want, message):
+    told = diff(got, want)
+    assert message in told and len(told) < 700
+
+
+def test_a_complex_number_in_place_of_a_whole_one_is_not_taken_for_its_real_part():
+    assert diff(T([1 + 5j]), T([1]), strict=False)

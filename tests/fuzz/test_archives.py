@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from fuzz import targets
 from fuzz.mutations import damaged
 
-many = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 MEMBERS = {"ada/attention.ipynb": b'{"cells": []}' * 20, "ada/data/a.txt": b"abc" * 50, "../x": b"1", "empty": b""}
 
 names = st.text(max_size=12) | st.sampled_from(

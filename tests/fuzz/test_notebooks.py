@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fuzz import targets
 from fuzz.mutations import damaged, plain, rearranged
 
-many = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def cell(kind: str, source: Any, name: Any = None, **more: Any) -> dict[str, Any]:
