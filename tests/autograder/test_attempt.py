@@ -145,6 +145,14 @@ def test_a_cell_that_is_too_slow_is_interrupted_and_the_process_lives_on(attempt
     assert tried.outputs[3][-1]["ename"] == "TimeLimit" and tried.outputs[4][0]["text"] == "1\n"
 
 
+def test_memory_that_no_limit_of_a_process_counts_is_seen_from_outside(attempt):
+    maps = "import mmap\nkept = []\nfor _ in range(24):\n    kept.append(mmap.mmap(-1, 64 << 20))\n"
+    touch = "    for at in range(0, 64 << 20, 4096): kept[-1][at] = 1\n"
+    tried, verdicts = attempt(notebook(between=[maps + touch]))
+    assert tried.fatal[3].status == "memory" and "400 MB" in str(tried.fatal[3])
+    assert [share(v) for v in verdicts.values()] == [1.0, 1.0]
+
+
 def test_many_processes_use_up_the_time_of_one(attempt):
     bomb = "import os\nfor _ in range(5): os.fork()\nwhile True: pass"
     began = time.monotonic()
