@@ -57,7 +57,9 @@ def explain_result(result: dict) -> tuple[str, str]:
     if mistake:
         return mistake, str(result.get("advice") or mistake)
     more = f" ({len(failed) - 1} more cases failed)" if len(failed) > 1 else ""
-    return "", short(f"{failed[0].get('title')}: {failed[0].get('message')}", 300) + more
+    status, message = failed[0].get("status"), f"{failed[0].get('title')}: {failed[0].get('message')}"
+    named = status in LOST and f"{status}:" not in message
+    return "", short(f"{status}: {message}" if named else message, 300) + more
 
 
 def explain_error(output: NotebookNode, answer: NotebookNode | None) -> str:
