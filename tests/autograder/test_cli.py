@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from classroom import RIGHT, SOURCES, notebook
+from classroom import RIGHT, SOURCES, best_tier, notebook
 
 from autograder.cli import main
 from autograder.course import Course, hide_password
@@ -108,9 +108,14 @@ def test_from_release_to_csv(capsys, tmp_path) -> None:
     assert status == 0 and "1 submissions" in out and "kept aside for a person: bela" in out
     status, out, err = run(capsys, "grade", "attention", *where)
     assert status == 0 and "1 graded" in out and "for a person to look at: bela" in out
-    assert "without isolation (tier: none)" in err
+    assert f"Student code runs isolated (tier: {best_tier()})." in err and f"Isolation: {best_tier()}." in out
     status, out, _ = run(capsys, "grade", "attention", *where)
     assert status == 0 and "0 graded" in out and "1 unchanged" in out
+    status, out, err = run(capsys, "grade", "attention", "--isolation", "none", "--force", *where)
+    assert status == 0 and "1 graded" in out and "without isolation (tier: none)" in err
+    status, out, _ = run(capsys, "grade", "attention", "--only", "softmax", *where)
+    # what was graded without isolation is not left at that
+    assert status == 0 and "1 graded" in out and f"Isolation: {best_tier()}." in out
     status, out, _ = run(capsys, "feedback", "attention", *where)
     assert status == 0 and Path(out.split("Feedback: ")[1].strip()).is_file()
     target = tmp_path / "out.csv"
