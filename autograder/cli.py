@@ -167,6 +167,7 @@ def collect(course: Course, arguments: argparse.Namespace) -> int:
 def grade(course: Course, arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
+    from autograder.grading.backup import how_to_back_up
     from autograder.grading.grade import configured_limits, grade
     from autograder.grading.report import read_class
     from autograder.grading.table import as_text
@@ -185,6 +186,8 @@ def grade(course: Course, arguments: argparse.Namespace) -> int:
         )  # fmt: skip
     finally:
         screen.close()
+    if advice := how_to_back_up(course):
+        print(advice, file=sys.stderr)
     print(as_text(read_class(course, arguments.assignment)))
     print(
         f"This run: {summary.graded} graded in {clock(summary.seconds)}, {summary.unchanged} unchanged, "
