@@ -8,7 +8,8 @@ REFERENCES: dict[str, tuple[str, ...]] = {
     "positions": ("positions", "transformer"),
     "vit": ("vit", "schedule"),
     "gpt": (
-        "gpt", "generation", "sampling", "kv_cache", "encoder_decoder", "decoding", "accounting", "alignment", "bleu", "ngrams",
+        "gpt", "generation", "sampling", "kv_cache", "encoder_decoder", "decoding", "accounting", "alignment", "bleu",
+        "ngrams",
     ),
     "siren": ("siren", "field_baselines", "field_calculus", "field_losses"),
 }  # fmt: skip
