@@ -98,7 +98,7 @@ ATTACKS = [
         safe(),
         student=safe_id("\U0001f600\U0001f600"),
     ),
-    Attack("dots", "a name of dots", named("...dots....ipynb"), safe()),
+    Attack("dots", "a name of dots", named("dots....ipynb"), safe()),
     Attack("percent", "escapes of web addresses", named("%2e%2e%2fpercent.ipynb"), safe(), student="2e-2e-2fpercent"),
     Attack("device-name", "a name that Windows keeps for itself", named("CON.ipynb"), safe(), student=safe_id("CON")),
     Attack("renamed", "the notebook was renamed", named("renamed/Homework (1) final.ipynb"), safe()),
@@ -131,12 +131,6 @@ ATTACKS = [
             File("time-forged/timestamp.txt", "1999-01-01 00:00:00 UTC"),
         ],
         either("file"),
-    ),
-    Attack(
-        "hidden-file",
-        "a notebook among the checkpoints alone",
-        named("hidden-file/.ipynb_checkpoints/attention-checkpoint.ipynb"),
-        Required(graded=None, problem=("",)),
     ),
     Attack(
         "two-files",
