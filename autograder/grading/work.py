@@ -115,6 +115,8 @@ class Sorter:
             names = ", ".join(sorted("/".join(file.parts) for file in sound)[:5])
             if sound:
                 problem = f"it has two or more notebooks, and nothing says which one counts: {names}"
+                if any(file.level for file in sound):
+                    problem += ". If this is a whole class's archive, collect it by its own path"
             problem = problem or next((f"{f.name}: {f.problem}" for f in flat if f.problem), "") or no_notebook(flat)
             return replace(work, files={"/".join(file.parts): file for file in flat}, problem=printable(problem, 400))
         (notebook,) = chosen
