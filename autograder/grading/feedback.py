@@ -29,6 +29,7 @@ PAGE = """<!doctype html>
 body {{ font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem }}
 table {{ border-collapse: collapse }}
 th, td {{ text-align: left; padding: .3rem .8rem; border-bottom: 1px solid #8888 }}
+td.number, td:first-child {{ white-space: nowrap }}
 td.number {{ text-align: right; font-variant-numeric: tabular-nums }}
 </style></head><body><main>
 <h1>Feedback: {title}</h1>
