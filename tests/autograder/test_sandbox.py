@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -449,3 +450,45 @@ found = 3
         )
     psutil.wait_procs([p for p in psutil.process_iter(["cmdline"]) if mark in (p.info["cmdline"] or [])], timeout=10)
     assert not [p for p in psutil.process_iter(["cmdline"]) if mark in (p.info["cmdline"] or [])]
+
+
+AS_ANOTHER = """
+set -e
+mkdir "$1/python" "$1/home"
+mount --bind "$2" "$1/python"
+mount -t tmpfs -o mode=755 none "$3"
+mkdir -p "$2"
+mount --bind "$1/python" "$2"
+chown 12345:12345 "$1/home"
+cd "$1/home"
+HOME="$1/home" TMPDIR="$1/home" exec setpriv --reuid 12345 --regid 12345 --clear-groups "$4" -c "$5"
+"""
+AS_USER = f"""
+import os, sys
+sys.path[:0] = [{str(REPOSITORY)!r}, {str(Path(__file__).parent)!r}]
+from boxes import Inside
+from autograder.sandbox import tiers
+tier, why = tiers.choose("namespaces")
+assert tier is not None, why
+sandbox = tier.make("attention").begin().wait()
+try:
+    with Inside(sandbox.address) as inside:
+        print(os.getuid(), inside("found = [os.getuid(), os.getpid(), os.listdir('/tmp')]"))
+finally:
+    sandbox.stop()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="every other test here runs as an ordinary user")
+def test_an_ordinary_user_of_this_machine_can_do_it_too(tmp_path) -> None:
+    """Really another user: in a mount namespace where the folder of Python is not root's alone."""
+    base = os.path.realpath(sys.base_prefix)
+    top = "/" + base.split("/")[1]  # such as /root, which others may not enter
+    if top in ("/usr", "/opt"):
+        top = str(tmp_path / "nothing")
+        os.mkdir(top)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", AS_ANOTHER, "sh", str(tmp_path), base, top]
+    done = subprocess.run([*words, sys.executable, AS_USER], capture_output=True, text=True)
+    assert done.stdout == "12345 [1000, 1, []]\n", done.stderr
