@@ -12,7 +12,7 @@ from pathlib import Path
 
 from autograder.sandbox import linux
 
-DATA, FILE = 10 << 30, 4 << 30
+DATA = 10 << 30
 
 
 def contain(folder: Path, work: Callable[[], None], seconds: float) -> str:
@@ -61,6 +61,6 @@ def _shut(folder: Path) -> None:
     linux.mount(f"{place}/tmp", "/tmp", flags=linux.BIND)
     linux.mount("tmpfs", "/dev/shm", "tmpfs", data="size=1g")
     linux.mount("none", "/", flags=linux.REMOUNT | linux.BIND | linux.RDONLY)
-    for name, most in (("RLIMIT_CORE", 0), ("RLIMIT_DATA", DATA), ("RLIMIT_FSIZE", FILE), ("RLIMIT_NOFILE", 8192)):
+    for name, most in (("RLIMIT_CORE", 0), ("RLIMIT_DATA", DATA), ("RLIMIT_NOFILE", 8192)):
         resource.setrlimit(getattr(resource, name), (most, most))
     os.chdir(place)

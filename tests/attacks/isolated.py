@@ -59,7 +59,8 @@ def main(argv: list[str] | None = None) -> None:
         if not options.keep:
             shutil.rmtree(base, ignore_errors=True)
     if not options.attacks:
-        RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        kept = {key: value for key, value in record.items() if key != "output"}  # it names this machine's folders
+        RECORD.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
     for name, attack in record["attacks"].items():
         for problem in attack["broken"]:
             print(f"{name}: {problem}")

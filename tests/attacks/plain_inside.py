@@ -6,6 +6,7 @@ import csv
 import fcntl
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -23,13 +24,14 @@ from nbgrader.apps.nbgraderapp import NbGraderApp
 
 from tests.attacks.active import MARK, active_content
 from tests.attacks.attack import Attack, File, Item, lay
-from tests.attacks.bait import Bait, changes, fingerprint, lay_out
+from tests.attacks.bait import LARGE, Bait, changes, fingerprint, lay_out
 from tests.attacks.kit import ASSIGNMENT, Kit
 from tests.attacks.neighbours import NEIGHBOUR
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar")
 # zip_collect has no default for this: it must be told where the student's id stands, here in the archive's name.
 COLLECTOR = r"--FileNameCollectorPlugin.named_regexp=.*/extracted/(?P<student_id>[^/]+)/(?:.*/)?(?P<file_id>[^/]+)$"
+LARGEST = 2 << 30
 LIMIT = 75  # seconds for a command
 TEXTS = (".ipynb", ".html", ".csv", ".json", ".txt")
 
@@ -45,6 +47,8 @@ def observe_attack(attack: Attack, folder: Path, alone: bool) -> None:
     kit = Kit.of(course, bait.places)
     hand_in([File(f"{NEIGHBOUR}.ipynb", kit.text())], course)
     has_archive = hand_in(attack.items(kit), course)
+    # Only now: an attack may consist of a file that is larger, and takes no room before it is copied.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST, LARGEST))
     watched = [
         home,
         course / "source",
@@ -221,7 +225,7 @@ def leaks(course: Path, secret: str) -> list[str]:
     found = []
     for kind in ("autograded", "feedback"):
         for path in course.glob(f"{kind}/**/*"):
-            if path.is_file() and secret.encode() in path.read_bytes():
+            if path.is_file() and path.stat().st_size < LARGE and secret.encode() in path.read_bytes():
                 found.append(str(path.relative_to(course)))
     return found
 
