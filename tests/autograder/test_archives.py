@@ -249,6 +249,7 @@ def test_a_list_of_members_of_any_length_is_not_read(tmp_path) -> None:
     "content",
     [b"", b"PK", b"PK\x03\x04" + b"\0" * 100, b"not an archive", gzip.compress(b"no tar"), bz2.compress(b"no tar"),
      lzma.compress(b"no tar"), zipped(TWO)[:-30], tarred(*TWO.items(), kind="w:gz")[:60], b"\x1f\x8b", b"\xfd7zXZ\0"],
+    ids=[f"kind {number}" for number in range(11)],  # the bytes hold the time of day
 )  # fmt: skip
 def test_what_is_no_archive_is_refused(tmp_path, content: bytes) -> None:
     (tmp_path / "work.zip").write_bytes(content)
