@@ -285,7 +285,7 @@ def kernel(course: Course, arguments: argparse.Namespace) -> int:
         if arguments.install:
             from autograder.sandbox.provisioner import install
 
-            print(f"Installed: {install()}. Use it with c.Execute.kernel_name = \"autograder\" in nbgrader_config.py.")
+            print(f'Installed: {install()}. Use it with c.Execute.kernel_name = "autograder" in nbgrader_config.py.')
         if arguments.stop:
             print(f"Stopped: {keeper.stop()}.")
         if not arguments.install and not arguments.stop:

@@ -164,9 +164,7 @@ def grade(
     return outcome
 
 
-def finish(
-    job: Job, attempt: Attempt, judge: JudgeClient, before: dict[str, list[NotebookNode]]
-) -> NotebookNode:
+def finish(job: Job, attempt: Attempt, judge: JudgeClient, before: dict[str, list[NotebookNode]]) -> NotebookNode:
     """The notebook as it will be kept: judged results in the test cells, everything else cleaned."""
     heading = f"The grader's result (isolation: {job.tier})"
     results = set()

@@ -114,9 +114,9 @@ def _address(place: Place) -> Address:
             started = time.monotonic()
             place.state.unlink(missing_ok=True)
             with place.base.with_suffix(".log").open("ab") as log:
-                subprocess.Popen(
+                subprocess.run(  # returns at once: the keeper is a child of its own child
                     [sys.executable, "-m", "autograder.sandbox.keeper", str(place.base)], stdin=subprocess.DEVNULL,
-                    stdout=log, stderr=log, start_new_session=True, cwd="/",
+                    stdout=log, stderr=log, start_new_session=True, cwd="/", check=False,
                     env=dict(os.environ, PYTHONPATH=str(view.PACKAGE.parent), AUTOGRADER_JUPYTER="1"),
                 )  # fmt: skip
         time.sleep(LOOK_EVERY)
@@ -199,5 +199,6 @@ def _write(path: Path, state: dict[str, object]) -> None:
     fresh.rename(path)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and os.fork() == 0:
+    # no child of the process that asked for it, which may outlive it by days and would not wait for it
     keep(Place(Path(sys.argv[1])), float(os.environ.get("AUTOGRADER_KERNEL_IDLE", IDLE_SECONDS)))

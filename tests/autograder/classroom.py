@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
+import psutil
 from nbformat import NotebookNode
 
 from autograder.sandbox import tiers
@@ -80,3 +82,12 @@ def best_tier() -> str:
     tier, why = tiers.choose(None)
     assert tier, why
     return tier.name
+
+
+def running() -> dict[int, str]:
+    """The command lines of the processes that this one and its children have started, by their numbers."""
+    found = {}
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended, if it is not yet waited for too
+            found[process.pid] = " ".join(process.cmdline())
+    return found

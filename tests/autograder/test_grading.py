@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from classroom import HEADS, RIGHT, SOFTMAX, SOURCES, best_tier, double, drop, notebook, rewrite, strip, tamper
+from classroom import HEADS, RIGHT, SOFTMAX, SOURCES, best_tier, double, drop, notebook, rewrite, running, strip, tamper
 
 from autograder.course import Course, CourseError
 from autograder.grading.collect import collect
@@ -214,11 +214,8 @@ def test_a_second_run_without_isolation_grades_only_faults_of_the_grader_again(p
 
 
 def test_no_process_and_no_half_made_folder_is_left(graded: Course, plain: Course) -> None:
-    import psutil
-
-    children = [" ".join(p.cmdline()) for p in psutil.Process().children(recursive=True)]
     # Python's own server for forks stays until this process ends; nothing that it has forked does
-    own = [c for c in children if "ipykernel" in c or "autograder" in c]
+    own = [c for c in running().values() if "ipykernel" in c or "autograder" in c]
     assert [c for c in own if "multiprocessing.forkserver import main" not in c] == [] and len(own) <= 1
     assert {p.parent.name for p in graded.root.glob("autograded/*/attention")} == set(CLASS) - set(FOR_A_PERSON)
     whole = set(PLAIN_CLASS) - set(FOR_A_PERSON_IN_PLAIN)

@@ -13,9 +13,8 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
-from classroom import RIGHT, SOURCES
+from classroom import RIGHT, SOURCES, running
 from recorded import PLACES, STUDENTS, WITHOUT_MAXIMUM, grade_and_die, hand_in, record, replay
 
 from autograder.course import REPOSITORY, Course, CourseError
@@ -242,8 +241,7 @@ def kill_one(found: str, killed: list[int]) -> Watcher:
         if found == "worker":
             pids = [member.process.pid for member in members if member.student]
         else:
-            family = psutil.Process().children(recursive=True)
-            pids = [p.pid for p in family if found in " ".join(p.cmdline())]
+            pids = [pid for pid, line in running().items() if found in line]
         for pid in pids[:1]:
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)
