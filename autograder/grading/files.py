@@ -1,10 +1,16 @@
-"""Which files of a submission go on with it: those that nbgrader would copy, less links, devices and giants."""
+"""Which files of a submission go on with it: those that nbgrader would copy, less links, devices, giants and pages.
+
+Formgrader serves a graded submission's files from the address that it has itself, so a page there could do all that
+the person who opens it may do. Pages stay where they were handed in, as links and devices do.
+"""
 
 from __future__ import annotations
 
 import fnmatch
 import logging
+import mimetypes
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -15,6 +21,8 @@ from nbgrader.converters import Autograde
 from nbgrader.converters.base import BaseConverter
 
 log = logging.getLogger(__name__)
+# what a browser shows with scripts, by the type under which formgrader's server would send it
+PAGES = re.compile(r"text/(html|xml|javascript|css|xsl)|application/(xml|javascript|x-javascript)|.*\+xml|message/.*")
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,12 @@ def regular_files(folder: Path, rules: Rules) -> Iterator[Path]:
                 log.warning("%s was not copied: it is no regular file, or larger than allowed", path)
                 continue
             yield path
+
+
+def is_page(name: str) -> bool:
+    """Whether a browser would run what is in a file of this name."""
+    kind, packed = mimetypes.guess_type(name)
+    return kind is not None and packed is None and PAGES.fullmatch(kind) is not None
 
 
 def ignored(name: str, patterns: tuple[str, ...]) -> bool:

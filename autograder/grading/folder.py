@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from autograder.course import CourseError
-from autograder.grading.files import Rules, copy, regular_files
+from autograder.grading.files import Rules, copy, is_page, regular_files
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,8 @@ def make(target: Path, made: dict[str, bytes], others: Path, rules: Rules) -> No
     """Write the draft of `target`: the files that were made and, as nbgrader has it, other files of the submission.
 
     A file of the assignment's own source replaces the student's of the same name. Links and devices are never
-    followed or copied. When this returns, all of it is on the disk, if the rules ask for that.
+    followed or copied, and no pages of a student's. When this returns, all of it is on the disk, if the rules ask for
+    that.
 
     Raises:
         CourseError: the disk is full, or may not be written; nothing is left of the draft then.
@@ -47,6 +48,9 @@ def make(target: Path, made: dict[str, bytes], others: Path, rules: Rules) -> No
             if source is None:
                 continue
             for path in regular_files(source, rules):
+                if source is others and is_page(path.name):
+                    log.warning("%s was not copied: opened in formgrader, it could run scripts there", path)
+                    continue
                 place = draft / path.relative_to(source)
                 if str(path.relative_to(source)) not in exempt and copy(path, place):
                     kept.append(place)

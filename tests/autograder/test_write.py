@@ -210,7 +210,7 @@ def test_a_timestamp_is_read_from_a_file_only(tmp_path: Path) -> None:
     assert read_timestamp(tmp_path) is None
 
 
-def test_links_and_devices_stay_behind_and_the_assignment_s_files_win(course: Course) -> None:
+def test_links_devices_and_pages_stay_behind_and_the_assignment_s_files_win(course: Course) -> None:
     place = hand_in(course, "ada", finished(course))
     (place / "deep").mkdir()
     (place / "deep" / "own.txt").write_text("own")
@@ -219,14 +219,17 @@ def test_links_and_devices_stay_behind_and_the_assignment_s_files_win(course: Co
     (place / "secret").symlink_to(course.root / "gradebook.db")
     (place / "folder").symlink_to(course.root, target_is_directory=True)
     os.mkfifo(place / "pipe")
+    for page in ("page.html", "PAGE.XHTML", "deep/drawing.svg", "sheet.xsl", "mail.mht", "code.js"):
+        (place / page).write_text("<script>alert(1)</script>")
     with (place / "huge").open("wb") as file:
         file.truncate(200_000_000)
     (course.source("attention") / "data").mkdir()
     (course.source("attention") / "data" / "set.csv").write_text("1")
     (course.source("attention") / "given.py").write_text("given")
+    (course.source("attention") / "figure.svg").write_text("<svg/>")
     put(course, "ada", finished(course))
     found = tree(course.autograded("ada", "attention"))
-    assert set(found) == {"attention.ipynb", "timestamp.txt", "deep/own.txt", "data/set.csv", "given.py"}
+    assert set(found) == {"attention.ipynb", "timestamp.txt", "deep/own.txt", "data/set.csv", "given.py", "figure.svg"}
     assert found["given.py"] == (0o444, b"given")
 
 
