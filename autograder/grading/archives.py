@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from autograder.grading.found import Found, believable, printable
+from autograder.grading.found import HIDDEN, HIDDEN_WORK, SKIPPED, Found, believable, printable, told
 from autograder.grading.notebook import MAX_BYTES, Unreadable, open_regular
 
 SUFFIX = re.compile(r"(?i)\.(zip|tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz)$")
@@ -37,7 +37,6 @@ TAR_HEADER = 3_072
 XZ_MEMORY = 128_000_000
 CHUNK = 1 << 20
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
-SKIPPED = re.compile(r"(^|/)(\.(?!\.?(/|$))[^/]*|__MACOSX|__pycache__|Thumbs\.db|desktop\.ini)(/|$)")
 
 
 class Refused(Exception):
@@ -72,7 +71,7 @@ def unpack(path: Path, source: str, into: Path, total: int = MAX_TOTAL, level: i
             total = min(total, max(MODEST, MAX_RATIO * file.seek(0, io.SEEK_END)))
             file.seek(0)
             zipped = magic[:2] == b"PK"
-            members = list((unzip if zipped else untar)(file, source, into, total, level))
+            members = told(list((unzip if zipped else untar)(file, source, into, total, level)))
     except Unreadable as error:
         raise Refused(str(error)) from None
     except Refused:
@@ -97,9 +96,10 @@ def unzip(file: BinaryIO, source: str, into: Path, total: int, level: int) -> It
             raise Refused(f"it has {len(members):,} members, more than the {MAX_MEMBERS:,} allowed")
         left = total
         for index, member in enumerate(members):
-            if member.is_dir() or SKIPPED.search(member.filename.replace("\\", "/")):
-                continue
             parts, problem = safe_parts(member.filename)
+            if member.is_dir() or passed_over(parts):
+                continue
+            problem = problem or (HIDDEN if parts[-1].startswith(".") else "")
             if member.flag_bits & 0x1:
                 problem = problem or "it is encrypted: hand it in without a password"
             elif stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
@@ -160,9 +160,10 @@ def untar(file: BinaryIO, source: str, into: Path, total: int, level: int) -> It
             seen += member.size
             if seen > total:
                 raise Refused(f"it unpacks to more than {total / 1e6:.0f} MB")
-            if member.isdir() or SKIPPED.search(member.name.replace("\\", "/")):
-                continue
             parts, problem = safe_parts(member.name)
+            if member.isdir() or passed_over(parts):
+                continue
+            problem = problem or (HIDDEN if parts[-1].startswith(".") else "")
             if not member.isreg():
                 problem = problem or "it is a link or a device, not a file"
             target = into / f"{index}"
@@ -228,6 +229,14 @@ class Metered:
         if self.allowance < 0:
             raise Refused("its headers are larger than those of any honest archive")
         return part
+
+
+def passed_over(parts: tuple[str, ...]) -> bool:
+    """Whether a member is hidden or what a program left behind, and no work whose own name begins with a dot."""
+    folders, name = parts[:-1], parts[-1]
+    if HIDDEN_WORK.fullmatch(name):
+        parts = folders
+    return any(part.startswith(".") or part in SKIPPED for part in parts)
 
 
 def save(stream: BinaryIO | io.BufferedIOBase, target: Path, most: int, packed: int | None) -> tuple[int, str]:

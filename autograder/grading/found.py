@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 SKIPPED = {".ipynb_checkpoints", "__MACOSX", "__pycache__", "Thumbs.db", "desktop.ini"}
+# work with a hidden name, but not what editors and systems put beside a file under such names
+HIDDEN_WORK = re.compile(r"(?i)\.[^._~#].*\.(ipynb|zip|tar|tgz|tar\.\w+)")
+HIDDEN = "its name begins with a dot, and such files are passed over; give it another name and collect again"
 MAX_DEPTH = 12
 MAX_FOUND = 200_000
 EARLIEST = 946_684_800.0  # the year 2000
@@ -38,7 +42,8 @@ class Found:
 def walk(root: Path) -> list[Found]:
     """The files below a folder, links, devices and pipes included with their problem; nothing is opened.
 
-    Hidden files and what programs leave behind are passed over. Folders are searched to a depth of ``MAX_DEPTH``.
+    Hidden files and what programs leave behind are passed over; `told` says which are named all the same. Folders are
+    searched to a depth of ``MAX_DEPTH``.
     """
     found: list[Found] = []
     waiting: list[tuple[str, ...]] = [()]
@@ -52,9 +57,12 @@ def walk(root: Path) -> list[Found]:
             found.append(Found(parts or (root.name,), here, printable(str(here)), problem=cannot(error)))
             continue
         for entry in inside:
+            name = (*parts, entry.name)
+            if HIDDEN_WORK.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                found.append(Found(name, here / entry.name, printable(str(here / entry.name)), problem=HIDDEN))
+                continue
             if entry.name.startswith(".") or entry.name in SKIPPED:
                 continue
-            name = (*parts, entry.name)
             if len(found) >= MAX_FOUND:
                 found.append(Found(name, here, printable(str(here)), problem=f"there are over {MAX_FOUND:,} files"))
                 return found
@@ -65,7 +73,13 @@ def walk(root: Path) -> list[Found]:
             else:
                 deep = f"it is in folders nested deeper than {MAX_DEPTH}"
                 found.append(Found(name, here / entry.name, printable(str(here / entry.name)), problem=deep))
-    return sorted(found, key=lambda file: file.parts)
+    return told(sorted(found, key=lambda file: file.parts))
+
+
+def told(found: list[Found]) -> list[Found]:
+    """The files without the hidden ones, but where nothing else is in their folder: somebody's work may be in them."""
+    open_folders = {f.parts[:end] for f in found if f.problem != HIDDEN for end in range(len(f.parts))}
+    return [f for f in found if f.problem != HIDDEN or f.parts[:-1] not in open_folders]
 
 
 def look(path: Path, parts: tuple[str, ...]) -> Found:

@@ -78,6 +78,26 @@ def test_what_cannot_be_read_is_kept_aside_with_its_reason(course: Course, text:
     assert "cut" not in kept_aside(course, "attention")
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_work_under_a_hidden_name_alone_in_its_folder_is_told_of(course: Course, text: str, tmp_path, packed) -> None:
+    box = tmp_path / "in"
+    hidden = {"ada/.attention.ipynb", "bela/deep/.attention.zip"}
+    silent = {"chidi/._attention.ipynb", "chidi/.~lock", "dana/attention.ipynb", "dana/.attention.ipynb", "dana/.git/x"}
+    for name in hidden | silent:
+        (box / name).parent.mkdir(parents=True, exist_ok=True)
+        (box / name).write_text(text)
+    if packed:
+        for kind, make in (("zip", zipfile.ZipFile), ("tar", tarfile.open)):
+            with make(tmp_path / f"submissions.{kind}", "w") as archive:
+                for name in sorted(hidden | silent):
+                    (archive.write if kind == "zip" else archive.add)(box / name, name)
+    for path in sorted(tmp_path.glob("submissions.*")) or [box]:
+        found = {r.student: r.problem for r in collect(course, "attention", [path])}
+        assert found.keys() == {"ada", "bela", "dana"} and not found["dana"]
+        assert all("begins with a dot" in found[who] and "another name" in found[who] for who in ("ada", "bela"))
+        assert set(kept_aside(course, "attention")) == {"ada", "bela"}
+
+
 def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path, text: str) -> None:
     path = tmp_path / "x.ipynb"
     path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
