@@ -7,6 +7,7 @@ own; all of it is looked at before and after.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import json
 import os
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,29 @@ def run(base: Path, attacks: Sequence[Attack], workers: int | None = None, compa
 
     With `compare`, the neighbours are also graded without attackers, before.
     """
-    ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what the grader leaves running becomes our child
+    with adopted():
+        return grade_beside_neighbours(base, attacks, workers, compare)
+
+
+@contextlib.contextmanager
+def adopted() -> Iterator[None]:
+    """What the grader leaves running becomes a child of this process meanwhile; what of it has ended is waited for."""
+    own = {process.pid for process in psutil.Process().children()}
+    ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        for process in psutil.Process().children():
+            with contextlib.suppress(psutil.NoSuchProcess, ChildProcessError):
+                if process.pid not in own and process.status() == psutil.STATUS_ZOMBIE:
+                    os.waitpid(process.pid, os.WNOHANG)
+
+
+def grade_beside_neighbours(
+    base: Path, attacks: Sequence[Attack], workers: int | None, compare: bool
+) -> dict[str, Any]:
+    """What `run` does, where processes that are left become children of this one."""
     bait = lay_out(base / "course", base / "home", base / "bait.socket")
     try:
         alone = graded_alone(base, bait) if compare else {}
