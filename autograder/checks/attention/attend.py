@@ -6,7 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autograder.checks.attention.by_hand import gradients_by_hand, mask_with_empty_rows, scores_far_down
+from autograder.checks.attention.by_hand import (
+    gradients_by_hand,
+    mask_with_a_choice,
+    mask_with_empty_rows,
+    scores_far_down,
+)
 from autograder.exercise import Draw, Exercise
 from autograder.program import Plan
 
@@ -45,34 +50,34 @@ def queries_keys_and_values(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="True means may attend; mask the scores before softmax, so that the rest sums to one.")
 def mask(draw: Draw, plan: Plan) -> None:
     """A random mask for every set"""
-    b, n, m, d, e = draw.sizes(5)
+    b, n, m, d, e = draw.sizes(5, low=3)
     q, k, v = draw.normal(b, n, d), draw.normal(b, m, d), draw.normal(b, m, e)
-    expect_both(plan, q, k, v, draw.mask(b, n, m), " with a mask [b n m]")
+    expect_both(plan, q, k, v, mask_with_a_choice(draw, b, n, m), " with a mask [b n m]")
 
 
 @EXERCISE.case(points=0.5, cause="let a mask broadcast against the scores: adding or indexing axes breaks other masks.")
 def broadcast_masks(draw: Draw, plan: Plan) -> None:
     """A causal mask for all sets, a padding mask for all queries"""
-    b, n, m, d, e = draw.sizes(5)
+    b, n, m, d, e = draw.sizes(5, low=3)
     causal = torch.ones(n, n, dtype=torch.bool).tril()
     expect_both(plan, draw.normal(b, n, d), draw.normal(b, n, d), draw.normal(b, n, e), causal, " with a causal mask")
     q, k, v = draw.normal(b, n, d), draw.normal(b, m, d), draw.normal(b, m, e)
-    expect_both(plan, q, k, v, draw.mask(b, 1, m), " with a mask [b 1 m]")
+    expect_both(plan, q, k, v, mask_with_a_choice(draw, b, 1, m), " with a mask [b 1 m]")
 
 
 @EXERCISE.case(points=0.5, cause="count axes from the end (-1, -2), so that any axes may stand in front.")
 def heads(draw: Draw, plan: Plan) -> None:
     """An axis of heads: one mask for all of them, then no mask and no batch"""
-    b, h, n, m, d, e = draw.sizes(6)
+    b, h, n, m, d, e = draw.sizes(6, low=3, high=8)
     q, k, v = draw.normal(b, h, n, d), draw.normal(b, h, m, d), draw.normal(b, h, m, e)
-    expect_both(plan, q, k, v, draw.mask(b, 1, n, m), " with an axis of heads")
+    expect_both(plan, q, k, v, mask_with_a_choice(draw, b, 1, n, m), " with an axis of heads")
     expect_both(plan, q[0, 0], k[0, 0], v[0, 0], None, " of a single set")
 
 
 @EXERCISE.case(points=1, cause="where a mask row is all False, softmax divides 0 by 0: zeros must come out there.")
 def nothing_to_attend_to(draw: Draw, plan: Plan) -> None:
     """Queries that may attend to nothing: zeros, not NaN, and finite gradients"""
-    b, n, m, d, e = draw.sizes(5)
+    b, n, m, d, e = draw.sizes(5, low=3)
     allowed = mask_with_empty_rows(draw, b, n, m)
     _with_gradients(draw, plan, (b, n, m, d, e), allowed, torch.float32, " with empty mask rows")
 
@@ -80,7 +85,7 @@ def nothing_to_attend_to(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=0.5, cause="fill with -inf (or torch.finfo(scores.dtype).min), and do it before softmax.")
 def forbidden_above_allowed(draw: Draw, plan: Plan) -> None:
     """Allowed scores near -50000, forbidden ones near +50000"""
-    b, n, m, e = draw.sizes(4)
+    b, n, m, e = draw.sizes(4, low=3)
     q, k, allowed = scores_far_down(draw, b, n, m)
     expect_both(plan, q, k, draw.normal(b, m, e), allowed, " for far-off scores")
 
@@ -88,9 +93,9 @@ def forbidden_above_allowed(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="compute in the inputs' dtype, leave them as they were, and let gradients through.")
 def contract(draw: Draw, plan: Plan) -> None:
     """float64 stays float64, inputs stay as they were, gradients reach q, k and v"""
-    b, n, m, d, e = draw.sizes(5)
+    b, n, m, d, e = draw.sizes(5, low=3)
     values = [draw.normal(*shape, dtype=torch.float64) for shape in ((b, n, d), (b, m, d), (b, m, e))]
-    allowed = draw.mask(n, m)
+    allowed = mask_with_a_choice(draw, n, m)
     given = [plan.put(value) for value in (*values, allowed)]
     plan.call(*given[:3], mask=given[3])
     for ref, value, name in zip(given, (*values, allowed), ("q", "k", "v", "mask"), strict=True):

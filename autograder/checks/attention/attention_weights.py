@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from autograder.checks.attention.by_hand import (
     gradients_by_hand,
+    mask_with_a_choice,
     mask_with_empty_rows,
     scores_far_down,
     scores_of_hundreds,
@@ -38,17 +39,17 @@ def leading_axes(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="True means may attend; mask the scores before softmax, so that the rest sums to one.")
 def mask(draw: Draw, plan: Plan) -> None:
     """A random mask: allowed keys share all the weight, forbidden ones get none"""
-    b, n, m, d = draw.sizes(4)
-    q, k, allowed = draw.normal(b, n, d), draw.normal(b, m, d), draw.mask(b, n, m)
+    b, n, m, d = draw.sizes(4, low=3)
+    q, k, allowed = draw.normal(b, n, d), draw.normal(b, m, d), mask_with_a_choice(draw, b, n, m)
     plan.expect(plan.call(q, k, mask=allowed), weights_by_hand(q, k, allowed), "the weights with a mask [b n m]")
 
 
 @EXERCISE.case(points=0.5, cause="leave the mask's shape alone: it broadcasts against the scores [... n m] by itself.")
 def broadcast_masks(draw: Draw, plan: Plan) -> None:
     """One mask for all sets, one for all queries, one for all heads"""
-    b, h, n, m, d = draw.sizes(5)
+    b, h, n, m, d = draw.sizes(5, low=3)
     for lead, shape in (((b,), (n, m)), ((b,), (b, 1, m)), ((b, h), (b, 1, n, m))):
-        q, k, allowed = draw.normal(*lead, n, d), draw.normal(*lead, m, d), draw.mask(*shape)
+        q, k, allowed = draw.normal(*lead, n, d), draw.normal(*lead, m, d), mask_with_a_choice(draw, *shape)
         what = f"the weights for scores {[*lead, n, m]} and a mask {list(shape)}"
         plan.expect(plan.call(q, k, mask=allowed), weights_by_hand(q, k, allowed), what)
 
@@ -56,7 +57,7 @@ def broadcast_masks(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="where a mask row is all False, softmax divides 0 by 0: the weights must be zero there.")
 def nothing_to_attend_to(draw: Draw, plan: Plan) -> None:
     """Queries that may attend to nothing: rows of zeros, finite gradients"""
-    b, n, m, d = draw.sizes(4)
+    b, n, m, d = draw.sizes(4, low=3)
     q, k, allowed = draw.normal(b, n, d), draw.normal(b, m, d), mask_with_empty_rows(draw, b, n, m)
     weights, cotangent = weights_by_hand(q, k, allowed), draw.normal(b, n, m)
     leaves = plan.put(q, grad=True), plan.put(k, grad=True)
@@ -77,16 +78,16 @@ def scores_in_the_hundreds(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=0.5, cause="fill with -inf (or torch.finfo(scores.dtype).min), and do it before softmax.")
 def forbidden_above_allowed(draw: Draw, plan: Plan) -> None:
     """Allowed scores near -50000, forbidden ones near +50000"""
-    q, k, allowed = scores_far_down(draw, *draw.sizes(3))
+    q, k, allowed = scores_far_down(draw, *draw.sizes(3, low=3))
     plan.expect(plan.call(q, k, mask=allowed), weights_by_hand(q, k, allowed), "the weights for far-off scores")
 
 
 @EXERCISE.case(points=1, cause="compute in the inputs' dtype, leave them as they were, and let gradients through.")
 def contract(draw: Draw, plan: Plan) -> None:
     """float64 stays float64, inputs stay as they were, gradients flow"""
-    b, n, m, d = draw.sizes(4)
+    b, n, m, d = draw.sizes(4, low=3)
     q, k = (draw.normal(b, rows, d, dtype=torch.float64) for rows in (n, m))
-    allowed, cotangent = draw.mask(n, m), draw.normal(b, n, m, dtype=torch.float64)
+    allowed, cotangent = mask_with_a_choice(draw, n, m), draw.normal(b, n, m, dtype=torch.float64)
     weights = weights_by_hand(q, k, allowed)
     given = plan.put(q), plan.put(k), plan.put(allowed)
     plan.expect(plan.call(given[0], given[1], mask=given[2]), weights, "the weights of float64 q and k")

@@ -35,9 +35,18 @@ def gradients_by_hand(q: Tensor, k: Tensor, weights: Tensor, cotangent: Tensor) 
     return scores @ k, scores.mT @ q
 
 
+def mask_with_a_choice(draw: Draw, *shape: int) -> Tensor:
+    """A random mask in which every row allows two keys or more, and forbids one or more of at least three.
+
+    Where one key alone is allowed it gets all the weight, whatever the scores are.
+    """
+    mask, order = draw.mask(*shape), draw.normal(*shape).argsort(-1)
+    return mask.scatter_(-1, order[..., :2], True).scatter_(-1, order[..., 2:3], False)
+
+
 def mask_with_empty_rows(draw: Draw, *shape: int) -> Tensor:
     """A random mask [b n m] in which each set has one query, never the same in neighbouring sets, that sees nothing."""
-    mask = draw.mask(*shape)
+    mask = mask_with_a_choice(draw, *shape)
     first = draw.integer(0, shape[1] - 1)
     for b in range(shape[0]):
         mask[b, (first + b) % shape[1]] = False
@@ -50,7 +59,7 @@ def scores_far_down(draw: Draw, b: int, n: int, m: int) -> tuple[Tensor, Tensor,
     All entries are multiples of 1/8 and the width's root is whole, so that float32 makes no rounding error in any
     score and an exact answer can be asked for.
     """
-    mask = draw.mask(b, 1, m)
+    mask = mask_with_a_choice(draw, b, 1, m)
     q, k = _eighths(draw, b, n, 16), _eighths(draw, b, m, 16)
     q[..., -1] = 64
     k[..., -1] = torch.where(mask[:, 0], -3125.0, 3125.0)
@@ -58,9 +67,16 @@ def scores_far_down(draw: Draw, b: int, n: int, m: int) -> tuple[Tensor, Tensor,
 
 
 def scores_of_hundreds(draw: Draw, n: int, m: int) -> tuple[Tensor, Tensor]:
-    """q [n 16] and k [m 16] whose scores reach hundreds on either side of zero, again without rounding errors."""
-    q, k = 128 * _eighths(draw, n, 16), _eighths(draw, m, 16)
-    return q, torch.cat([k[:-1], q[:1] / 128])  # the first query meets itself: one score is large for certain
+    """q [n 16] and k [m 16] whose scores reach hundreds on either side of zero, again without rounding errors.
+
+    For the first query two keys stand out, and half a point lies between them: how scores are scaled shows there.
+    """
+    q, k = _eighths(draw, n, 16), _eighths(draw, m, 16)
+    q[0, 0] = 1 / 8
+    k = torch.where(k @ q[0] > 0, -1, 1)[:, None] * k
+    k[-2:] = q[0]
+    k[-1, 0] = 1 / 4
+    return 128 * q, k
 
 
 def _eighths(draw: Draw, *shape: int) -> Tensor:
