@@ -146,8 +146,8 @@ def check(course: Course, arguments: argparse.Namespace) -> int:
 
 
 def collect(course: Course, arguments: argparse.Namespace) -> int:
-    from autograder.grading.collect import collect
-    from autograder.grading.students import read_roster
+    from autograder.grading.intake.collect import collect
+    from autograder.grading.intake.students import read_roster
 
     roster = read_roster(arguments.roster) if arguments.roster else None
     results = collect(course, arguments.assignment, arguments.paths, roster)
@@ -167,10 +167,10 @@ def collect(course: Course, arguments: argparse.Namespace) -> int:
 def grade(course: Course, arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from autograder.grading.backup import how_to_back_up
-    from autograder.grading.grade import configured_limits, grade
-    from autograder.grading.report import read_class
-    from autograder.grading.table import as_text
+    from autograder.grading.reports.report import read_class
+    from autograder.grading.reports.table import as_text
+    from autograder.grading.run.backup import how_to_back_up
+    from autograder.grading.run.grade import configured_limits, grade
     from autograder.live import Screen
 
     asked = {}
@@ -197,9 +197,9 @@ def grade(course: Course, arguments: argparse.Namespace) -> int:
 
 
 def feedback(course: Course, arguments: argparse.Namespace) -> int:
-    from autograder.grading.feedback import feedback, index_path
-    from autograder.grading.journal import GRADED
-    from autograder.grading.report import read_class
+    from autograder.grading.reports.feedback import feedback, index_path
+    from autograder.grading.reports.report import read_class
+    from autograder.grading.run.journal import GRADED
 
     rows = read_class(course, arguments.assignment)
     bar = Progress(sum(row.status == GRADED for row in rows), "pages", every=10)
@@ -212,8 +212,8 @@ def feedback(course: Course, arguments: argparse.Namespace) -> int:
 
 
 def export(course: Course, arguments: argparse.Namespace) -> int:
-    from autograder.grading import export as exporting
-    from autograder.grading.report import read_class
+    from autograder.grading.reports import export as exporting
+    from autograder.grading.reports.report import read_class
 
     rows = read_class(course, arguments.assignment)
     lines = exporting.long(rows) if arguments.long else exporting.wide(rows)
@@ -261,7 +261,7 @@ def mistakes(course: Course, arguments: argparse.Namespace) -> int:
 
 
 def sample_class(course: Course, arguments: argparse.Namespace) -> int:
-    from autograder.grading.collect import collect
+    from autograder.grading.intake.collect import collect
     from autograder.sample_class import hand_in
 
     folder = hand_in(course, arguments.assignment)

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from autograder.grading.grade import Watcher
+from autograder.grading.run.grade import Watcher
 from autograder.progress import Progress, clock
 
 MOST_ROWS = 12

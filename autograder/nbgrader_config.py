@@ -27,9 +27,9 @@ def configure(c, root: str | Path) -> None:
     )
 
     from autograder.course import put_environment_on_path
-    from autograder.grading.pages import PlaceMathJax, template_config
-    from autograder.grading.restore import QuietTests, RestoreCells
-    from autograder.grading.sanitise_plain import SanitiseOutputs
+    from autograder.grading.rebuild.restore import QuietTests, RestoreCells
+    from autograder.grading.reports.pages import PlaceMathJax, template_config
+    from autograder.grading.sanitise.plain import SanitiseOutputs
 
     put_environment_on_path()
     root = Path(root).resolve()

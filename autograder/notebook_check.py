@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 
 from autograder import checks
 from autograder.course import CourseError
-from autograder.grading.reasons import short
+from autograder.grading.reports.reasons import short
 from autograder.lint import meta
 from autograder.result import MIME, as_text, headline
 from autograder.verdict import Verdict

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from autograder.course import Course, CourseError, put_environment_on_path
-from autograder.grading.pages import mathjax_folder
+from autograder.grading.reports.pages import mathjax_folder
 
 
 def serve(course: Course, port: int, browser: bool = True) -> int:

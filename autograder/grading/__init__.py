@@ -1,4 +1,8 @@
-"""The way of a submission, one file a step: collect, prepare, run, report, feedback, export; `grade` walks it."""
+"""The way of a submission, one package a step.
+
+`intake` puts what was handed in into submitted/, `rebuild` makes notebooks of it that can be run, `run` grades a class,
+`sanitise` makes harmless what people will see, `gradebook` writes it, and `reports` tells students and instructors.
+"""
 
 import importlib
 import sys

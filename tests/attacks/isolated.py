@@ -24,8 +24,8 @@ from typing import Any
 import psutil
 
 from autograder.course import REPOSITORY, SOLUTIONS, Course
-from autograder.grading.feedback import feedback
-from autograder.grading.report import Row, read_class
+from autograder.grading.reports.feedback import feedback
+from autograder.grading.reports.report import Row, read_class
 from tests.attacks import corpus
 from tests.attacks.active import MARK, active_content
 from tests.attacks.attack import Attack

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from autograder import checks
-from autograder.grading.journal import ASIDE, GRADED
-from autograder.grading.report import Row
+from autograder.grading.reports.report import Row
+from autograder.grading.run.journal import ASIDE, GRADED
 from tests.attacks.attack import FULL, ZERO, Attack, Points, Required
 from tests.attacks.kit import ASSIGNMENT
 from tests.attacks.neighbours import NEIGHBOUR

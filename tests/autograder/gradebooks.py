@@ -23,7 +23,7 @@ from nbgrader.utils import capture_log
 from sqlalchemy import MetaData, create_engine, select
 
 from autograder.course import Course
-from autograder.grading.trusted import trusted_cells
+from autograder.grading.rebuild.trusted import trusted_cells
 
 FULL = {"softmax-check": 5.0, "split_heads-check": 5.0}
 

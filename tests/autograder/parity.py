@@ -25,9 +25,9 @@ from nbformat import NotebookNode
 from autograder import checks
 from autograder.course import SOLUTIONS, Course
 from autograder.exercise import Exercise
-from autograder.grading.collect import collect
-from autograder.grading.grade import grade
-from autograder.grading.journal import records
+from autograder.grading.intake.collect import collect
+from autograder.grading.run.grade import grade
+from autograder.grading.run.journal import records
 from autograder.release import release
 from autograder.sample_class import Sheet, deal_mistakes, noisy, sheets, student_names
 

@@ -13,9 +13,10 @@ import nbformat
 from classroom import RIGHT, SOFTMAX, notebook
 
 from autograder.course import Course
-from autograder.grading import folder, grade, isolated, journal, write
-from autograder.grading.collect import collect
-from autograder.grading.worker import Outcome
+from autograder.grading.gradebook import folder, write
+from autograder.grading.intake.collect import collect
+from autograder.grading.run import grade, isolated, journal
+from autograder.grading.run.worker import Outcome
 
 WITHOUT_MAXIMUM = "def softmax(x, dim):\n    e = x.exp()\n    return e / e.sum(dim, keepdim=True)"
 STUDENTS = {

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from autograder.grading import archives
-from autograder.grading.archives import Refused, is_archive, unpack
+from autograder.grading.intake import archives
+from autograder.grading.intake.archives import Refused, is_archive, unpack
 
 
 def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED, **info) -> bytes:

@@ -6,8 +6,8 @@ import nbformat
 import pytest
 
 from autograder import checks, judge, wire
-from autograder.grading.attempt import Attempt, Call, Question, parse_call
-from autograder.grading.judging import conclude, given_sources
+from autograder.grading.run.attempt import Attempt, Call, Question, parse_call
+from autograder.grading.run.judging import conclude, given_sources
 from autograder.sandbox import tiers
 from autograder.sandbox.host import SandboxError, Zygote
 from autograder.sandbox.limits import Limits

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from autograder.course import Course, CourseError
-from autograder.grading import backup
-from autograder.grading.backup import back_up, how_to_back_up
+from autograder.grading.run import backup
+from autograder.grading.run.backup import back_up, how_to_back_up
 
 
 @pytest.fixture

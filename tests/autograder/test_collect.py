@@ -20,10 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autograder.course import Course, CourseError
-from autograder.grading import shelf
-from autograder.grading.collect import Collected, collect, kept_aside, safe_id
-from autograder.grading.notebook import Unreadable, read_bytes, read_cells
-from autograder.grading.students import Owner, Roster, from_file, read_roster
+from autograder.grading.intake import shelf
+from autograder.grading.intake.collect import Collected, collect, kept_aside, safe_id
+from autograder.grading.intake.students import Owner, Roster, from_file, read_roster
+from autograder.grading.rebuild.notebook import Unreadable, read_bytes, read_cells
 
 
 @pytest.fixture

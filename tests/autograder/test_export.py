@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autograder.course import CourseError
-from autograder.grading.export import as_csv, long, safe, wide, write_csv
-from autograder.grading.report import Mark, Row
+from autograder.grading.reports.export import as_csv, long, safe, wide, write_csv
+from autograder.grading.reports.report import Mark, Row
 
 MARKS = {
     "softmax": Mark(3.0, 5.0, mistake="no_maximum", reason='exp, then "nan"\nand more'),

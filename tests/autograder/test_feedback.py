@@ -21,13 +21,13 @@ from nbgrader.preprocessors import GetGrades
 from nbgrader.utils import capture_log
 
 from autograder.course import Course
-from autograder.grading import tidy
-from autograder.grading.feedback import feedback, index_path
-from autograder.grading.grades import Grades, read_grades
-from autograder.grading.journal import GRADED
-from autograder.grading.render import GivenGrades, exporter, page, render
-from autograder.grading.report import Row
-from autograder.grading.write import Writer
+from autograder.grading.gradebook.grades import Grades, read_grades
+from autograder.grading.gradebook.write import Writer
+from autograder.grading.reports import tidy
+from autograder.grading.reports.feedback import feedback, index_path
+from autograder.grading.reports.render import GivenGrades, exporter, page, render
+from autograder.grading.reports.report import Row
+from autograder.grading.run.journal import GRADED
 
 HALF = {"softmax-check": 2.5, "split_heads-check": 0.0}
 ESSAY = """# My *answer*
@@ -189,10 +189,10 @@ def test_a_page_that_fails_is_told_and_costs_no_other(graded: Course, tmp_path: 
 HARD = """
 import os, sys, time
 from autograder.course import Course
-from autograder.grading import feedback_pages
-from autograder.grading.feedback import feedback
-from autograder.grading.journal import GRADED
-from autograder.grading.report import Row
+from autograder.grading.reports import feedback_pages
+from autograder.grading.reports.feedback import feedback
+from autograder.grading.run.journal import GRADED
+from autograder.grading.reports.report import Row
 
 real = feedback_pages.render
 

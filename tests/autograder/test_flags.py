@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from autograder import rooms
 from autograder.course import SOLUTIONS
-from autograder.grading.flags import MOST, flags
+from autograder.grading.rebuild.flags import MOST, flags
 
 
 def told(source: str, assignment: str = "attention", **nbgrader) -> list[str]:

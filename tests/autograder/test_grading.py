@@ -13,11 +13,11 @@ import pytest
 from classroom import HEADS, RIGHT, SOFTMAX, SOURCES, best_tier, double, drop, notebook, rewrite, running, strip, tamper
 
 from autograder.course import Course, CourseError
-from autograder.grading.collect import collect
-from autograder.grading.feedback import feedback, index_path
-from autograder.grading.grade import configured_limits, grade
-from autograder.grading.report import Row, read_class
-from autograder.grading.table import as_text
+from autograder.grading.intake.collect import collect
+from autograder.grading.reports.feedback import feedback, index_path
+from autograder.grading.reports.report import Row, read_class
+from autograder.grading.reports.table import as_text
+from autograder.grading.run.grade import configured_limits, grade
 from autograder.release import release
 from autograder.sandbox.limits import Limits
 

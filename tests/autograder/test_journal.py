@@ -19,10 +19,10 @@ from recorded import STUDENTS, hand_in, record, replay
 from test_resume import copy, lines, points
 
 from autograder.course import Course, CourseError
-from autograder.grading import isolated, journal
-from autograder.grading.grade import Watcher, grade
-from autograder.grading.journal import ASIDE, GRADED, Entry, Journal, read_state
-from autograder.grading.report import read_class
+from autograder.grading.reports.report import read_class
+from autograder.grading.run import isolated, journal
+from autograder.grading.run.grade import Watcher, grade
+from autograder.grading.run.journal import ASIDE, GRADED, Entry, Journal, read_state
 
 ENTRY = Entry(GRADED, "work", "assignment", "run", "python", "namespaces", notes=["a note"], reasons={"q": ["m", "r"]})
 NOTEBOOK = nbformat.writes(nbformat.v4.new_notebook())

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from autograder.course import Course, CourseError
-from autograder.grading.lock import grading_lock, holder_file, lock_file
+from autograder.grading.run.lock import grading_lock, holder_file, lock_file
 
 HOLDER = """
 import os, sys, time
 from autograder.course import Course
-from autograder.grading.lock import grading_lock
+from autograder.grading.run.lock import grading_lock
 
 with grading_lock(Course.at(sys.argv[1]), "attention"):
     worker = os.fork()  # as a grader's workers are

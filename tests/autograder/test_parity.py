@@ -11,7 +11,7 @@ from parity import Parity, as_text, compare, entries, few, many, nbgrader
 
 from autograder import checks
 from autograder.course import SOLUTIONS, Course
-from autograder.grading.collect import collect
+from autograder.grading.intake.collect import collect
 from autograder.release import release
 
 ROOMS = checks.assignments()

@@ -19,10 +19,10 @@ import pytest
 from classroom import RIGHT, notebook
 
 from autograder.course import Course
-from autograder.grading import beside
-from autograder.grading.notebook import MAX_CELLS, Unreadable, read_cells
-from autograder.grading.prepare import Prepared, inspect, prepare
-from autograder.grading.restore import TrustedCell, trusted_cells
+from autograder.grading.rebuild import beside
+from autograder.grading.rebuild.notebook import MAX_CELLS, Unreadable, read_cells
+from autograder.grading.rebuild.prepare import Prepared, inspect, prepare
+from autograder.grading.rebuild.restore import TrustedCell, trusted_cells
 
 SURE = ["imports", "softmax", "softmax-check", "split_heads", "split_heads-check", "explain"]
 
@@ -385,7 +385,7 @@ def test_very_many_files_beside_it(hand_in, right, tmp_path) -> None:
 def test_the_folder_may_be_replaced_while_it_is_read(hand_in, right, trusted, tmp_path, monkeypatch) -> None:
     folder = tmp_path / "ada" / "attention"
     hand_in(right, **{"data.txt": b"old"})
-    from autograder.grading import prepare as module
+    from autograder.grading.rebuild import prepare as module
 
     found = module.find_notebook
 

@@ -20,8 +20,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from autograder.course import Course
-from autograder.grading.collect import collect
-from autograder.grading.report import read_class
+from autograder.grading.intake.collect import collect
+from autograder.grading.reports.report import read_class
 from autograder.sandbox import keeper, provisioner
 from autograder.sandbox.host import SandboxError
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 
-from autograder.grading.restore import TrustedCell, restore
+from autograder.grading.rebuild.restore import TrustedCell, restore
 
 CHECK = 'check("a.f", f)'
 TRUSTED = {

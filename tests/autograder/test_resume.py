@@ -18,11 +18,11 @@ from classroom import RIGHT, SOURCES, running
 from recorded import PLACES, STUDENTS, WITHOUT_MAXIMUM, grade_and_die, hand_in, record, replay
 
 from autograder.course import REPOSITORY, Course, CourseError
-from autograder.grading import isolated
-from autograder.grading.grade import Watcher, grade
-from autograder.grading.journal import read_state, records
-from autograder.grading.lock import grading_lock
-from autograder.grading.report import read_class
+from autograder.grading.reports.report import read_class
+from autograder.grading.run import isolated
+from autograder.grading.run.grade import Watcher, grade
+from autograder.grading.run.journal import read_state, records
+from autograder.grading.run.lock import grading_lock
 from autograder.release import release
 
 UNREADABLE = {"emil"}
@@ -131,7 +131,7 @@ def test_work_that_another_version_of_the_checks_or_libraries_graded_is_graded_a
     grade(fresh, "attention")
     for name in ("digest_assignment", "digest_environment"):
         asked.clear()
-        monkeypatch.setattr(f"autograder.grading.state.{name}", lambda *_: "another")
+        monkeypatch.setattr(f"autograder.grading.run.state.{name}", lambda *_: "another")
         grade(fresh, "attention")
         assert asked == sorted(STUDENTS)
 
@@ -204,7 +204,7 @@ def test_an_assignment_released_anew_in_the_middle_of_a_run_stops_it(fresh: Cour
 
 
 def test_a_person_who_holds_the_gradebook_loses_nobody_s_work(fresh: Course, asked, done, monkeypatch) -> None:
-    monkeypatch.setattr("autograder.grading.write.PATIENCE", 0.2)
+    monkeypatch.setattr("autograder.grading.gradebook.write.PATIENCE", 0.2)
     holder = sqlite3.connect(fresh.root / "gradebook.db", isolation_level=None)
     told: list[str] = []
     start = Watcher(start=lambda *_: holder.execute("BEGIN IMMEDIATE"), tick=told.append)
@@ -249,7 +249,7 @@ def kill_one(found: str, killed: list[int]) -> Watcher:
     return Watcher(look=look)
 
 
-@pytest.mark.parametrize("found", ["worker", "autograder.grading.judging", "autograder.sandbox.zygote"])
+@pytest.mark.parametrize("found", ["worker", "autograder.grading.run.judging", "autograder.sandbox.zygote"])
 def test_the_run_goes_on_when_one_of_its_processes_is_killed(released: Course, tmp_path, found: str) -> None:
     course = copy(released, tmp_path / "course")
     names = {f"s{number}": RIGHT | ({"softmax": WITHOUT_MAXIMUM} if number % 2 else {}) for number in range(8)}

@@ -8,7 +8,7 @@ import pytest
 from autograder import checks
 from autograder.course import SOLUTIONS, Course
 from autograder.everything import farewell, real_students
-from autograder.grading.collect import collect, safe_id
+from autograder.grading.intake.collect import collect, safe_id
 from autograder.release import release
 from autograder.sample_class import deal_mistakes, hand_in, sheets, student_names
 

@@ -16,7 +16,7 @@ from boxes import LIMITS, Inside
 
 from autograder import checks, judge, rooms
 from autograder.course import REPOSITORY
-from autograder.grading.isolated import JudgeProcess
+from autograder.grading.run.isolated import JudgeProcess
 from autograder.sandbox import linux, root, seccomp, tiers, view
 from autograder.sandbox.host import Zygote
 from autograder.sandbox.session import Ended

@@ -12,10 +12,10 @@ from nbformat import from_dict
 from nbformat.v4 import new_code_cell, new_notebook
 from nbgrader.utils import determine_grade
 
-from autograder.grading.sanitise import Budget
-from autograder.grading.sanitise_checks import HEADING, clean_check
-from autograder.grading.sanitise_outputs import LABEL
-from autograder.grading.sanitise_plain import SanitiseOutputs
+from autograder.grading.sanitise.checks import HEADING, clean_check
+from autograder.grading.sanitise.notebook import Budget
+from autograder.grading.sanitise.outputs import LABEL
+from autograder.grading.sanitise.plain import SanitiseOutputs
 from autograder.result import Result
 from autograder.verdict import MIME, CaseResult, Verdict
 

@@ -18,7 +18,7 @@ from boxes import LIMITS, Inside
 
 from autograder import checks, judge
 from autograder.course import REPOSITORY, CourseError
-from autograder.grading import grade
+from autograder.grading.run import grade
 from autograder.sandbox import bwrap, container, root, spawn, tiers
 from autograder.sandbox.host import SandboxError
 from autograder.sandbox.limits import Limits

@@ -24,8 +24,8 @@ from nbgrader.plugins import BasePlugin
 from sqlalchemy import Connection, create_engine, event, text
 
 from autograder.course import Course, CourseError
-from autograder.grading.rows import read_timestamp
-from autograder.grading.write import Locked, Writer
+from autograder.grading.gradebook.rows import read_timestamp
+from autograder.grading.gradebook.write import Locked, Writer
 from autograder.release import release
 
 # Each kind of database that this machine has.
@@ -283,7 +283,7 @@ from pathlib import Path
 sys.path[:0] = [{tests!r}]
 import sqlalchemy
 from autograder.course import Course
-from autograder.grading import folder, write
+from autograder.grading.gradebook import folder, write
 from gradebooks import finished
 
 course, step = Course.at(sys.argv[1]), sys.argv[2]

@@ -27,8 +27,8 @@ import torch
 from autograder import checks
 from autograder.course import REPOSITORY, SOLUTIONS, Course
 from autograder.exercise import Exercise
-from autograder.grading.collect import collect
-from autograder.grading.report import read_class
+from autograder.grading.intake.collect import collect
+from autograder.grading.reports.report import read_class
 from autograder.release import release
 from autograder.sample_class import Sheet, functions
 from tests.benchmarks.machine import describe

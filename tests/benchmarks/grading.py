@@ -21,7 +21,7 @@ ROUND = """
 import json, sys, time
 import nbformat
 from autograder import checks, judge, probe
-from autograder.grading.attempt import is_test, parse_call
+from autograder.grading.run.attempt import is_test, parse_call
 
 requests, began, graded = {}, None, 0
 with probe.one_thread():
@@ -54,7 +54,7 @@ def hand_in(course: Path, assignment: str, count: int) -> list[Path]:
 
     from autograder import checks
     from autograder.course import Course
-    from autograder.grading.collect import collect
+    from autograder.grading.intake.collect import collect
     from autograder.sample_class import Sheet, deal_mistakes, student_names
 
     run([PROGRAMS / "autograder", "release", assignment, "--course", course])
@@ -120,9 +120,7 @@ def otter(notebooks: list[Path], course: Path, assignment: str, folder: Path) ->
     return seconds / len(notebooks)
 
 
-def compare(
-    assignment: str, count: int, folder: Path, with_otter: int = 0
-) -> tuple[list[str], dict[str, float]]:
+def compare(assignment: str, count: int, folder: Path, with_otter: int = 0) -> tuple[list[str], dict[str, float]]:
     """The lines of a table, and the seconds of each contestant; Otter grades the first `with_otter` submissions."""
     plain, ours = folder / "plain", folder / "ours"
     notebooks = hand_in(plain, assignment, count)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import nbformat
 
-from autograder.grading.attempt import is_test, parse_call
+from autograder.grading.run.attempt import is_test, parse_call
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 VERSION = "otter-grader==7.0.0"

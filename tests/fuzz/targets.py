@@ -17,10 +17,10 @@ from nbformat.v4 import new_notebook
 
 from autograder import checks, judge, wire
 from autograder.compare import difference
-from autograder.grading.archives import Refused, unpack
-from autograder.grading.notebook import Unreadable
-from autograder.grading.prepare import prepare
-from autograder.grading.restore import TrustedCell
+from autograder.grading.intake.archives import Refused, unpack
+from autograder.grading.rebuild.notebook import Unreadable
+from autograder.grading.rebuild.prepare import prepare
+from autograder.grading.rebuild.restore import TrustedCell
 
 SECONDS = 10.0
 CHECK = 'check("room.f", f, g)'

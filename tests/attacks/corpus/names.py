@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from autograder.grading.collect import safe_id
+from autograder.grading.intake.collect import safe_id
 from tests.attacks.attack import Attack, File, Required, either, person, safe
 from tests.attacks.kit import Kit
 from tests.attacks.making import Make

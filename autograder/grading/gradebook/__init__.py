@@ -1,0 +1,1 @@
+"""What nbgrader keeps, read and written: the rows of its database and the folders of its steps."""

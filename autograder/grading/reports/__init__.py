@@ -1,0 +1,1 @@
+"""What comes of grades: feedback pages, tables, a file for a spreadsheet."""
