@@ -71,8 +71,14 @@ def long_tokens(draw: Draw, plan: Plan) -> None:
     """Long and short tokens in one set, cold: scores in the thousands"""
     b, n, d = draw.sizes(3, 3)
     tokens = draw.normal(b, n, d)
+    tokens[:, 0, 0] = 0
     # whole numbers, so that float32 computes every inner product without error; token 0 is long, the last one zero
     tokens = (8 * tokens / tokens.abs().amax(-1, keepdim=True)).round() * torch.arange(n - 1, -1, -1)[:, None]
+    # token 0 again in the place of token 1, but for a step of 1, and no other token points their way: whatever is done
+    # to the temperature shows in how the first shares its weight between the two
+    first = tokens[:, :1] + torch.eye(d)[0]
+    away = torch.where(tokens @ first.mT > 0, -tokens, tokens)
+    tokens = torch.cat([first, tokens[:, :1], away[:, 2:]], 1)
     plan.expect(plan.call(tokens, temperature=0.25), oracle(tokens, 0.25), "gram_attention of long tokens")
 
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from autograder.checks.attention.by_hand import mask_with_a_choice
 from autograder.exercise import Draw, Exercise
 from autograder.program import Plan
 from autograder.wire import Ref
@@ -83,9 +84,10 @@ def cross(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="a mask [n m] is True where a query may attend, and holds for all items and heads.")
 def one_mask(draw: Draw, plan: Plan) -> None:
     """One mask [n m] for all items and heads"""
-    b, n, m, heads, width = draw.sizes_and_heads(3)
+    b, n, m, heads, width = draw.sizes_and_heads(3, low=3)
     module, weights = make(draw, plan, heads, width)
-    x, context, mask = draw.normal(b, n, heads * width), draw.normal(b, m, heads * width), draw.mask(n, m)
+    x, context = draw.normal(b, n, heads * width), draw.normal(b, m, heads * width)
+    mask = mask_with_a_choice(draw, n, m)
     got = plan.call(x, context=context, mask=mask, on=module)
     plan.expect(got, oracle(x, context, weights, heads, mask).float(), "the output")
 
@@ -93,9 +95,10 @@ def one_mask(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="a mask broadcasts to [b h n m]: this one has shape [b 1 n m].")
 def mask_per_item(draw: Draw, plan: Plan) -> None:
     """A mask of its own for each item, [b 1 n m]"""
-    b, n, m, heads, width = draw.sizes_and_heads(3)
+    b, n, m, heads, width = draw.sizes_and_heads(3, low=3)
     module, weights = make(draw, plan, heads, width)
-    x, context, mask = draw.normal(b, n, heads * width), draw.normal(b, m, heads * width), draw.mask(b, 1, n, m)
+    x, context = draw.normal(b, n, heads * width), draw.normal(b, m, heads * width)
+    mask = mask_with_a_choice(draw, b, 1, n, m)
     got = plan.call(x, context=context, mask=mask, on=module)
     plan.expect(got, oracle(x, context, weights, heads, mask).float(), "the output")
 
@@ -105,7 +108,7 @@ def nothing_to_attend_to(draw: Draw, plan: Plan) -> None:
     """A query that may attend to nothing"""
     b, n, heads, width = draw.sizes_and_heads(2, low=3)
     module, weights = make(draw, plan, heads, width)
-    mask = draw.mask(n, n)
+    mask = mask_with_a_choice(draw, n, n)
     mask[draw.integer(0, n - 1)] = False
     values = draw.normal(b, n, heads * width)
     x = plan.put(values, grad=True)
