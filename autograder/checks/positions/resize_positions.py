@@ -45,8 +45,8 @@ def oracle(table: Tensor, old: Size, new: Size, n_prefix: int = 1) -> Tensor:
 
 
 def grids(draw: Draw) -> tuple[Size, Size, int]:
-    """A small grid, a larger one, both wide, and a width of the vectors that no number of tokens equals."""
-    (h, w), (h2, w2) = sorted(draw.sizes(2, 2, 5)), sorted(draw.sizes(2, 6, 9))
+    """A small grid and a larger one of other proportions, both wide, and a width that no number of tokens equals."""
+    (h, w), (h2, w2) = sorted(draw.sizes(2, 2, 5)), sorted(draw.sizes(2, 7, 9))
     return (h, w), (h2, w2), draw.integer(28, 40)
 
 

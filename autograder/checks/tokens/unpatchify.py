@@ -37,10 +37,12 @@ def one_channel(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="the number of channels is tokens.shape[-1] / patch²; inside a token it comes first.")
 def channels(draw: Draw, plan: Plan) -> None:
     """Several images, wider than high, with several channels"""
-    b, patch, other, *grid = draw.sizes(5, low=4, high=8)
-    size = (min(grid) * patch, max(grid) * patch)
+    b, patch, other = draw.sizes(3, low=4, high=6)
+    # so much wider than high that the root of the number of tokens is not near the number of rows
+    down, across = 2, draw.integer(7, 9)
+    size = (down * patch, across * patch)
     for count in (3, other):
-        tokens = draw.normal(b, grid[0] * grid[1], count * patch**2)
+        tokens = draw.normal(b, down * across, count * patch**2)
         what = f"unpatchify(tokens, {patch}, {size}) for {count} channels"
         plan.expect(plan.call(tokens, patch, size), oracle(tokens, patch, size), what)
 
@@ -48,7 +50,7 @@ def channels(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="the number of tokens does not tell the shape of the image: only `image_size` does.")
 def same_tokens_other_shapes(draw: Draw, plan: Plan) -> None:
     """The same tokens as a high image, as a wide one, as a strip and as a square"""
-    b, c, patch = draw.sizes(3, high=5)
+    b, c, patch = draw.sizes(3, low=4, high=6)
     side = draw.sizes(1, low=2, high=3)[0] * 2
     tokens = draw.normal(b, side**2, c * patch**2)
     for down, across in ((side * 2, side // 2), (side // 2, side * 2), (1, side**2), (side, side)):
@@ -62,7 +64,8 @@ def same_tokens_other_shapes(draw: Draw, plan: Plan) -> None:
 )
 def out_of_order_in_memory(draw: Draw, plan: Plan) -> None:
     """Tokens that come from a transposed tensor, whose entries do not lie in order in memory"""
-    b, c, patch, down, across = draw.sizes(5, high=6)
+    b, c, patch, *grid = draw.sizes(5, low=4, high=8)
+    down, across = max(grid), min(grid)
     tokens = draw.normal(b, c * patch**2, down * across)
     size = (down * patch, across * patch)
     turned = plan.call(1, 2, on=plan.put(tokens), method="transpose")
@@ -75,7 +78,8 @@ def out_of_order_in_memory(draw: Draw, plan: Plan) -> None:
 )
 def contract(draw: Draw, plan: Plan) -> None:
     """float64 stays float64, the tokens stay as they were, gradients find their way back"""
-    b, c, patch, down, across = draw.sizes(5, high=6)
+    b, c, patch, *grid = draw.sizes(5, low=4, high=8)
+    down, across = max(grid), min(grid)
     size = (down * patch, across * patch)
     values, gradient = (draw.normal(b, down * across, c * patch**2, dtype=torch.float64) for _ in range(2))
     tokens = plan.put(values)
