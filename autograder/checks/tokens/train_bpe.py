@@ -1,6 +1,9 @@
 """The check of ``train_bpe(data, merges)``."""
 
+import string
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -9,58 +12,73 @@ from autograder.program import Plan
 
 EXERCISE = Exercise("tokens.train_bpe", objects=("train_bpe",))
 Pair = tuple[int, int]
+LETTERS = string.ascii_letters.encode()
 
 
-def learn(data: bytes, merges: int) -> tuple[dict[Pair, int], int]:
-    """The merges, and how many of them were decided by a tie; ids are characters, and merging is str.replace."""
-    text, learned, ties = data.decode("latin-1"), {}, 0
+def learn(data: bytes, merges: int) -> dict[Pair, int]:
+    """The merges; ids are characters, and merging is str.replace."""
+    text, learned = data.decode("latin-1"), {}
     for new in range(256, 256 + merges):
         counts = Counter(a + b for a, b in zip(text, text[1:], strict=False))
         if not counts:
             break
-        most = max(counts.values())
-        first = sorted(pair for pair, count in counts.items() if count == most)
-        ties += len(first) > 1
-        learned[ord(first[-1][0]), ord(first[-1][1])] = new
-        text = text.replace(first[-1], chr(new))
-    return learned, ties
+        best = max(counts, key=lambda pair: (counts[pair], pair))
+        learned[ord(best[0]), ord(best[1])] = new
+        text = text.replace(best, chr(new))
+    return learned
 
 
-def letters(draw: Draw, length: int, alphabet: bytes, repeats: bool = False) -> bytes:
-    """Random letters, of which no two neighbours are equal unless ``repeats``."""
-    out = bytearray()
-    while len(out) < length:
-        letter = alphabet[draw.integer(0, len(alphabet) - 1)]
-        if repeats or not out or out[-1] != letter:
-            out.append(letter)
-    return bytes(out)
+def shuffled(draw: Draw, things: Sequence[Any]) -> list[Any]:
+    """The same things in a random order."""
+    return [things[i] for i in draw.permutation(len(things)).tolist()]
+
+
+def apart(words: list[bytes], spare: list[int]) -> bytes:
+    """The words, with one or two of the spare letters before each, which stand nowhere else.
+
+    So only pairs within words are found more than once. Every word begins at an odd place: who counts the pairs at
+    even places only does not meet its first pair.
+    """
+    data, letters = bytearray(), iter(spare)
+    for word in words:
+        data.append(next(letters))
+        if len(data) % 2 == 0:
+            data.append(next(letters))
+        data += word
+    return bytes(data)
+
+
+def building_up(draw: Draw, letters: list[int]) -> bytes:
+    """A text for four merges: a pair, then twice the last merge with one letter more, then a pair that ends the text.
+
+    They are found 6, 5, 3 and 2 times, so there are no ties; an id lost at the end changes the fourth merge.
+    """
+    a, b, c, d, e, f, *spare = letters
+    two = bytes(sorted((a, b)))
+    words = [two, *[two + bytes([c])] * 2, *[two + bytes([c, d])] * 3, bytes([e, f])]
+    return apart([*shuffled(draw, words), bytes([e, f])], spare)
 
 
 def expect(plan: Plan, data: bytes, merges: int, note: str = "") -> None:
     shown = repr(data) if len(data) <= 40 else f"{len(data)} bytes"
-    plan.expect(plan.call(data, merges), learn(data, merges)[0], f"train_bpe({shown}, {merges}){note}", rtol=0, atol=0)
+    plan.expect(plan.call(data, merges), learn(data, merges), f"train_bpe({shown}, {merges}){note}", rtol=0, atol=0)
 
 
 @EXERCISE.case(points=1, cause="count all pairs of neighbours and give the most frequent one the id 256: {pair: 256}.")
 def one_merge(draw: Draw, plan: Plan) -> None:
     """One merge: the most frequent pair, written as {(a, b): 256}"""
-    for alphabet in (b"bird", b"toek n"):
-        while learn(data := letters(draw, 20, alphabet), 1)[1]:
-            pass
-        expect(plan, data, 1)
+    for space in (False, True):
+        a, b, c, d, *spare = shuffled(draw, LETTERS)
+        low, high = (ord(" "), b) if space else sorted((a, b))
+        words = [bytes([low, high])] * 4 + [bytes([c, d])] * 3 + [bytes([high, low])] * 2
+        expect(plan, apart(shuffled(draw, words), spare), 1)
 
 
 @EXERCISE.case(points=1.5, cause="after each merge replace the pair everywhere, then count anew: new ids take part.")
 def merge_after_merge(draw: Draw, plan: Plan) -> None:
     """Several merges with a clear winner each, which build upon each other"""
     for merges in (2, 4):
-        while True:
-            words = [letters(draw, draw.integer(2, 5), b"abcdefgh") for _ in range(4)]
-            data = b"".join(words[min(draw.integer(0, 3), draw.integer(0, 3))] for _ in range(40))
-            learned, ties = learn(data, merges)
-            if not ties and max(max(pair) for pair in learned) >= 256:
-                break
-        expect(plan, data, merges)
+        expect(plan, building_up(draw, shuffled(draw, LETTERS)), merges)
 
 
 @EXERCISE.case(points=1, cause="of the pairs with the largest count take the largest pair, as Python compares tuples.")
@@ -69,18 +87,10 @@ def ties(draw: Draw, plan: Plan) -> None:
     low, high = sorted((97 + draw.permutation(20)[:2]).tolist())
     expect(plan, bytes([126, low, 33, 126, high]), 1)
     for merges in (3, 6):
-        expect(plan, letters(draw, 30, b"xyzw"), merges)
-
-
-def counted_apart(data: bytes) -> Pair:
-    """The pair that would win if overlapping places were counted once; the inputs are drawn so that it does not."""
-    counts: Counter[Pair] = Counter()
-    last = (-1, -1, -1)
-    for i, pair in enumerate(zip(data, data[1:], strict=False)):
-        if last != (*pair, i - 1):
-            counts[pair] += 1
-            last = (*pair, i)
-    return max(counts, key=lambda pair: (counts[pair], pair))
+        letters = shuffled(draw, LETTERS)
+        pairs = sorted(letters[:8])
+        ab, cd, ef, gh = (bytes(pairs[i : i + 2]) for i in (0, 2, 4, 6))
+        expect(plan, apart([*shuffled(draw, [ab, cd, cd, *[ef, gh] * 3]), ab], letters[8:]), merges)
 
 
 @EXERCISE.case(
@@ -88,16 +98,17 @@ def counted_apart(data: bytes) -> Pair:
 )
 def long_runs(draw: Draw, plan: Plan) -> None:
     """Runs of one letter: pairs overlap"""
+    a, b = sorted(shuffled(draw, LETTERS)[:2])
     # merged from the right, the odd letter would be left over at the other end of the run
-    expect(plan, b"aaa" + bytes([98 + draw.integer(0, 20)]), 2)
+    expect(plan, bytes([a, a, a, b]), 2)
     for merges in (1, 4):
-        while True:
-            runs = [bytes([97 + draw.integer(0, 2)]) * draw.integer(1, 5) for _ in range(12)]
-            data = b"".join(runs)
-            if counted_apart(data) not in learn(data, 1)[0]:
-                break
-        expect(plan, data, merges)
-    expect(plan, b"a" * draw.integer(9, 12) + b"b" + b"a" * 7 + b"b", 5)
+        a, b, c, *spare = shuffled(draw, LETTERS)
+        long = 2 * draw.integer(2, 3) + 1
+        # two runs hold 2 * (long - 1) overlapping pairs, but only long - 1 that lie apart
+        words = [bytes([a]) * long] * 2 + [bytes(sorted((b, c)))] * (long + 1)
+        expect(plan, apart(shuffled(draw, words), spare), merges)
+    a, b = sorted(shuffled(draw, LETTERS)[:2])
+    expect(plan, bytes([*[a] * draw.integer(9, 10), b, *[a] * 7, b]), 5)
 
 
 @EXERCISE.case(
@@ -108,16 +119,19 @@ def any_bytes(draw: Draw, plan: Plan) -> None:
     texts = ["Vögel über Zürich: größer, schöner, müde.", "птица и птицы и птичка", "鳥と鳥と小鳥 🐦🐦🐦🕊"]
     words = " ".join(texts[int(i)] for i in draw.permutation(3))
     expect(plan, words.encode(), 8, " of text that is not ASCII")
-    lines = b" the bird\n the birds\r\n\tthe word\n"
-    expect(plan, lines * 2 + letters(draw, 20, b" \nab"), 8, " of lines of text")
-    expect(plan, letters(draw, 60, bytes([0, 10, 127, 128, 200, 255]), repeats=True), 6, " of bytes that are no text")
+    # lines that begin with a space
+    expect(plan, building_up(draw, [*b"\n ", *shuffled(draw, LETTERS + b"\r\t")]), 4, " of lines of text")
+    expect(plan, building_up(draw, shuffled(draw, bytes(range(256)))), 4, " of bytes that are no text")
 
 
 @EXERCISE.case(points=0.5, cause="stop when no pair is left, and not before: a pair found once is merged too.")
 def nothing_left(draw: Draw, plan: Plan) -> None:
     """More merges than there are pairs, no merges, no data"""
-    expect(plan, letters(draw, 5, b"abcdef"), 20)
-    expect(plan, letters(draw, 9, b"ab", repeats=True), 0)
+    *rest, second, largest = sorted(shuffled(draw, LETTERS)[:5])
+    # the pair to merge first is neither the first one nor at an even place
+    data = bytes([second, largest, *shuffled(draw, rest)])
+    expect(plan, data, 20)
+    expect(plan, data, 0)
     for data in (b"", b"a", b"aa"):
         expect(plan, data, 3)
 
