@@ -27,7 +27,7 @@ def configure(c, root: str | Path) -> None:
     )
 
     from autograder.course import put_environment_on_path
-    from autograder.grading.rebuild.restore import QuietTests, RestoreCells
+    from autograder.grading.rebuild.steps import QuietTests, RestoreCells
     from autograder.grading.reports.pages import PlaceMathJax, template_config
     from autograder.grading.sanitise.plain import SanitiseOutputs
 

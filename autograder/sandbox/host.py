@@ -106,7 +106,7 @@ class Zygote:
     def __init__(self, assignment: str, *, whole: bool = False, unprivileged: bool = False) -> None:
         self.folder = temporary.folder("grader")
         self.log = self.folder / "log"
-        self.unprivileged = unprivileged
+        self.assignment, self.unprivileged = assignment, unprivileged
         self.process: subprocess.Popen | None = None
         try:
             view.build(assignment, self.folder / "view", whole=whole)
@@ -123,7 +123,7 @@ class Zygote:
         """Start it without waiting; `wait` must follow."""
         self.ready, theirs = os.pipe()
         command = [sys.executable, "-m", "autograder.sandbox.launch", str(self.folder / "root"),
-                   str(self.folder / "view"), str(self.listener.fileno()), str(theirs)]  # fmt: skip
+                   str(self.folder / "view"), str(self.listener.fileno()), str(theirs), self.assignment]  # fmt: skip
         environment = dict(os.environ, PYTHONPATH=str(view.PACKAGE.parent))
         if self.unprivileged:
             environment["AUTOGRADER_UNPRIVILEGED"] = "1"

@@ -1,7 +1,7 @@
 """Start a zygote in a sandbox of its own: namespaces, a root that shows only what students may see, another user.
 
-Run as a program: ``python -m autograder.sandbox.launch ROOT VIEW LISTENER READY``, the last two being open file
-descriptors. It leads the sandbox from outside: when it dies, all in there dies.
+Run as a program: ``python -m autograder.sandbox.launch ROOT VIEW LISTENER READY ROOM``; LISTENER and READY are open
+file descriptors. It leads the sandbox from outside: when it dies, all in there dies.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def environment() -> dict[str, str]:
     return ENVIRONMENT | {name: os.environ[name] for name in KEPT if name in os.environ}
 
 
-def main(new_root: str, view: str, listener: int, ready: int) -> int:
+def main(new_root: str, view: str, listener: int, ready: int, assignment: str) -> int:
     """Make the namespaces, start the zygote in them, and wait for its end; returns its exit status."""
     os.umask(0o022)
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -62,8 +62,8 @@ def main(new_root: str, view: str, listener: int, ready: int) -> int:
     python = root.python()
     mode = ["jupyter"] if os.environ.get("AUTOGRADER_JUPYTER") else []
     start = f"import sys; sys.path.insert(0, {root.COURSE!r}); from autograder.sandbox.zygote import main; main()"
-    os.execve(python, [python, "-I", "-B", "-c", start, str(listener), str(ready), *mode], environment())
+    os.execve(python, [python, "-I", "-B", "-c", start, str(listener), str(ready), assignment, *mode], environment())
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]))

@@ -19,20 +19,23 @@ from autograder.sandbox import kernel
 # first use of a feature that probes or notebooks use
 PRELOADED = (
     "torch", "numpy", "numpy.random", "numpy.fft", "einops", "einops.layers.torch", "torch.nn.functional",
-    "torch._meta_registrations", "torch._dynamo", "torch.utils._device", "statistics",
+    "torch._meta_registrations", "torch.utils._device", "statistics",
     "torch._decomp", "torch._refs", "torch.fx.experimental.symbolic_shapes", "torch.func", "torch.utils.data",
     "einops._backends", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "autograder.probe",
     "autograder.sandbox.runner", "autograder.check",
 )  # fmt: skip
+# torch imports it for derivatives of functions and for modules of the course from later rooms on; it takes a second
+LATER = ("torch._dynamo",)
+LIGHT_ROOMS = ("tokens", "attention", "positions")
 
 
 def main() -> None:
     """Import, say that all is ready, and then fork for every connection; never returns."""
-    listener, ready = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+    listener, ready, room = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
     silence()
-    for name in PRELOADED:
+    for name in PRELOADED if room in LIGHT_ROOMS else PRELOADED + LATER:
         importlib.import_module(name)
-    if "jupyter" in sys.argv[3:]:
+    if "jupyter" in sys.argv[4:]:
         for name in importlib.import_module("autograder.sandbox.jupyter_kernel").PRELOADED:
             importlib.import_module(name)
     else:

@@ -22,7 +22,7 @@ from autograder.course import Course
 from autograder.grading.rebuild import beside
 from autograder.grading.rebuild.notebook import MAX_CELLS, Unreadable, read_cells
 from autograder.grading.rebuild.prepare import Prepared, inspect, prepare
-from autograder.grading.rebuild.restore import TrustedCell, trusted_cells
+from autograder.grading.rebuild.trusted import TrustedCell, trusted_cells
 
 SURE = ["imports", "softmax", "softmax-check", "split_heads", "split_heads-check", "explain"]
 

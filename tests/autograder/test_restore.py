@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 
-from autograder.grading.rebuild.restore import TrustedCell, restore
+from autograder.grading.rebuild.restore import restore
+from autograder.grading.rebuild.trusted import TrustedCell
 
 CHECK = 'check("a.f", f)'
 TRUSTED = {

@@ -20,7 +20,7 @@ from autograder.compare import difference
 from autograder.grading.intake.archives import Refused, unpack
 from autograder.grading.rebuild.notebook import Unreadable
 from autograder.grading.rebuild.prepare import prepare
-from autograder.grading.rebuild.restore import TrustedCell
+from autograder.grading.rebuild.trusted import TrustedCell
 
 SECONDS = 10.0
 CHECK = 'check("room.f", f, g)'

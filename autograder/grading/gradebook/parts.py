@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from autograder.course import CourseError
-from autograder.grading.rebuild.restore import grade_id
+from autograder.grading.rebuild.recognise import grade_id
 
 
 class Refused(CourseError):

@@ -16,7 +16,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from autograder.grading.gradebook.parts import Part, Refused
-from autograder.grading.rebuild.restore import grade_id
+from autograder.grading.rebuild.recognise import grade_id
 
 log = logging.getLogger(__name__)
 UNMARKED = {"auto_score": None, "manual_score": None, "needs_manual_grade": True}

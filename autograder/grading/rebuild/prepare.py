@@ -15,7 +15,8 @@ from autograder.grading.intake.found import printable
 from autograder.grading.rebuild.beside import files_beside
 from autograder.grading.rebuild.notebook import MAX_BYTES, Unreadable, read_bytes, read_cells
 from autograder.grading.rebuild.recognise import Definitions, defined, grade_id, recognise
-from autograder.grading.rebuild.restore import TrustedCell, restore
+from autograder.grading.rebuild.restore import restore
+from autograder.grading.rebuild.trusted import TrustedCell
 
 __all__ = ["MAX_BYTES", "Prepared", "Unreadable", "inspect", "prepare"]
 

@@ -1,18 +1,13 @@
-"""A submission rebuilt for nbgrader: trusted cells from the gradebook, the student's own in between."""
+"""A submission rebuilt: trusted cells from the gradebook, the student's own in between."""
 
 from __future__ import annotations
 
 from nbformat import NotebookNode
 from nbformat.notebooknode import from_dict
-from nbgrader.api import Gradebook
-from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder.grading.rebuild.placing import answer_name, move_imports, move_tests, position_below
-from autograder.grading.rebuild.recognise import Definitions, grade_id, recognise
-from autograder.grading.rebuild.trusted import TrustedCell, trusted_cells
-from autograder.verdict import MIME
-
-__all__ = ["QuietTests", "RestoreCells", "TrustedCell", "grade_id", "restore", "trusted_cells"]
+from autograder.grading.rebuild.recognise import Definitions, recognise
+from autograder.grading.rebuild.trusted import TrustedCell
 
 DELETED_ANSWER = "*This question's cell was not in the notebook that was handed in.*"
 
@@ -122,34 +117,3 @@ def put_back(cells: list[NotebookNode], missing: list[TrustedCell], definitions:
         else:
             continue
         notes.append(f"the cell '{known.name}' was missing; it was put back")
-
-
-class RestoreCells(NbGraderPreprocessor):
-    """nbgrader's first step on a submission: the notebook rebuilt from what the gradebook knows of it."""
-
-    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
-        """Replace the cells as `restore` says; nbgrader's own log gets a warning for each change."""
-        where = resources["nbgrader"]
-        with Gradebook(where["db_url"]) as gradebook:
-            trusted = trusted_cells(gradebook, where["assignment"], where["notebook"])
-        nb.cells, notes = restore(nb.cells, trusted)
-        nb.nbformat, nb.nbformat_minor = 4, 5
-        for note in notes:
-            self.log.warning("%s: %s", where["student"], note)
-        return nb, resources
-
-
-class QuietTests(NbGraderPreprocessor):
-    """After execution: what student code printed to stderr inside a check no longer counts as a failed check.
-
-    nbgrader gives zero to a test cell with anything on stderr, be it a warning of a library. A check reports
-    failures in its result.
-    """
-
-    def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
-        """Turn stderr into stdout in a test cell that has a check's result."""
-        if grade_id(cell) and any(MIME in output.get("data", {}) for output in cell.get("outputs", [])):
-            for output in cell.outputs:
-                if output.output_type == "stream":
-                    output.name = "stdout"
-        return cell, resources

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from nbgrader.api import Gradebook
+if TYPE_CHECKING:  # it takes a second to import, and workers have no use for it
+    from nbgrader.api import Gradebook
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from nbformat import NotebookNode
 
-from autograder.grading.rebuild.restore import grade_id
+from autograder.grading.rebuild.recognise import grade_id
 from autograder.grading.reports.reasons import FILE_NAME
 from autograder.sandbox.host import Box
 from autograder.sandbox.limits import Limits

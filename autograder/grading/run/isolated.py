@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,6 @@ class Team:
 
     def __init__(self, job: Job, count: int, log: Path, revive: Callable[[], None]) -> None:
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(["autograder.grading.run.worker"])
         self.job, self.count, self.log, self.revive = job, count, log, revive
         self.members = [Member(self.context, job, log) for _ in range(count)]
 
@@ -184,6 +184,9 @@ def run(
         sandbox = start()
         stack.callback(sandbox.stop)
         judge = stack.enter_context(JudgeProcess(job.assignment, seed, log))
+        # all three load what they need at the same time
+        forkserver.set_forkserver_preload(["autograder.grading.run.worker"])
+        forkserver.ensure_running()
         sandbox.wait()
         job = replace(job, address=sandbox.address, judge=judge.path)
 

@@ -26,7 +26,7 @@ from nbformat import NotebookNode
 
 from autograder.grading.rebuild.flags import flags
 from autograder.grading.rebuild.prepare import Unreadable, prepare
-from autograder.grading.rebuild.restore import grade_id
+from autograder.grading.rebuild.recognise import grade_id
 from autograder.grading.rebuild.trusted import TrustedCell
 from autograder.grading.reports.reasons import explain_cells
 from autograder.grading.run.attempt import Attempt, Call, Question, is_test, parse_call

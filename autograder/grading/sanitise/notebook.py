@@ -8,7 +8,7 @@ from typing import Any
 
 from nbformat import NotebookNode, from_dict
 
-from autograder.grading.rebuild.restore import grade_id
+from autograder.grading.rebuild.recognise import grade_id
 from autograder.grading.sanitise import text as texts
 from autograder.grading.sanitise.checks import result_output
 from autograder.grading.sanitise.images import FORMATS, NotAPicture, clean_image

@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Unicode
 
-from autograder.grading.rebuild.restore import grade_id
+from autograder.grading.rebuild.recognise import grade_id
 from autograder.grading.sanitise.checks import clean_check
 from autograder.grading.sanitise.notebook import Budget, clean_notebook
 
