@@ -18,9 +18,14 @@ def oracle(attn: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def weights(draw: Draw, b: int, h: int, grid: tuple[int, int], dtype: torch.dtype = torch.float32) -> Tensor:
-    """Random attention weights of a cls token and a grid of patches: rows sum to one, nothing is symmetric."""
+    """Random attention weights of a cls token and a grid of patches: rows sum to one, nothing is symmetric.
+
+    No patch gets more from cls than cls itself, so that what is missing to one is never lost in rounding.
+    """
     n = 1 + grid[0] * grid[1]
-    return (2 * draw.normal(b, h, n, n, dtype=dtype)).softmax(-1)
+    scores = 2 * draw.normal(b, h, n, n, dtype=dtype)
+    scores[:, :, 0, 0] = scores[:, :, 0].amax(-1)
+    return scores.softmax(-1)
 
 
 def sides(draw: Draw, count: int = 0) -> list[int]:

@@ -17,7 +17,9 @@ def scene(draw: Draw, *sizes: int, classes: int = 5) -> tuple[Batches, Tensor, f
     """Batches of the given sizes, the weight of a linear model [c*h*w classes], and the share that it has right.
 
     About half of the labels are those of the largest logit, found one image at a time in float64; no two batches
-    have the same share of right ones, so that a mean over batches is not the mean over images.
+    have the same share of right ones, so that a mean over batches is not the mean over images. A wrong label is neither
+    that of the smallest logit nor what argmax along the batch finds at its place; that finds no more than ``classes``
+    labels of a batch, and so misses the last one of the first batch, which is right and must be further down.
     """
     shape = (2, 3, 4)
     while True:
@@ -25,11 +27,14 @@ def scene(draw: Draw, *sizes: int, classes: int = 5) -> tuple[Batches, Tensor, f
         batches, shares = [], []
         for b in sizes:
             images = draw.normal(b, *shape)
-            best = [max(range(classes), key=(image.flatten().double() @ weight.double()).tolist().__getitem__)
-                    for image in images]  # fmt: skip
-            rights = [draw.uniform(0, 1) < 0.5 for _ in best]
-            labels = [c if right else (c + draw.integer(1, classes - 1)) % classes
-                      for c, right in zip(best, rights, strict=True)]  # fmt: skip
+            logits = torch.stack([image.flatten().double() @ weight.double() for image in images])
+            along = logits.argmax(0).tolist()
+            rights = [draw.uniform(0, 1) < 0.5 for _ in range(b - 1)] + [not batches or draw.uniform(0, 1) < 0.5]
+            labels = []
+            for i, right in enumerate(rights):
+                smallest, *others, largest = logits[i].argsort().tolist()
+                others = [c for c in others if c not in along[i : i + 1]]
+                labels.append(largest if right else others[draw.integer(0, len(others) - 1)])
             batches.append((images, torch.tensor(labels)))
             shares.append((sum(rights), b))
         right, total = sum(r for r, _ in shares), sum(sizes)
@@ -86,7 +91,7 @@ def dropout_is_off(draw: Draw, plan: Plan) -> None:
 def mode_is_put_back(draw: Draw, plan: Plan) -> None:
     """Every part is in the mode afterwards in which it was before: training, eval, or some parts in each"""
     for whole, part in ((True, True), (False, False), (True, False), (False, True)):
-        batches, weight, share = scene(draw, 4, 3)
+        batches, weight, share = scene(draw, 7, 4)
         model = linear(plan, weight, ["dropout"])
         plan.call(whole, on=model, method="train")
         plan.call(part, on=Ref(model.name, ("drop",)), method="train")
