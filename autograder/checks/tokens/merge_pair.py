@@ -37,7 +37,7 @@ def here_and_there(draw: Draw, plan: Plan) -> None:
     """The pair in the middle of other ids, once and several times"""
     a, b, x = three(draw)
     expect(plan, [x, a, b, x], (a, b), 256)
-    expect(plan, [x, a, b, x, x, a, b, a, b, x], (a, b), 256 + draw.integer(0, 99))
+    expect(plan, [x, a, b, x, x, a, b, a, b, x], (a, b), 256 + draw.integer(1, 99))
 
 
 @EXERCISE.case(points=0.5, cause="both ids must be there, side by side, and in the pair's order.")
