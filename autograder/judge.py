@@ -23,10 +23,15 @@ NAMED = {"function": "f", "given": "model", "iterator": "iterator", "generator":
 
 def requests(exercise: Exercise, seed: Any) -> list[bytes]:
     """The messages to carry to the probe, one a case: steps, seed and time limit."""
-    return [
+    return list(_requests(exercise, seed))
+
+
+@lru_cache(maxsize=256)
+def _requests(exercise: Exercise, seed: Any) -> tuple[bytes, ...]:
+    return tuple(
         wire.encode({"steps": plan.steps, "seed": plan.seed, "seconds": exercise.seconds})
         for plan in _plans(exercise, seed)
-    ]
+    )
 
 
 def answer(request: bytes, objects: tuple[Any, ...]) -> bytes:
@@ -111,7 +116,8 @@ def _text(text: str) -> str:
 def diagnose(exercise: Exercise, seed: Any, replies: list[Reply]) -> Answer | None:
     """The known mistake that answers every case as these replies do, if there is one."""
     for index, mistake in enumerate(exercise.mistakes):
-        if all(map(_same, replies, mistake_replies(exercise, index, seed))):
+        known = _mistaken(exercise, index, seed)
+        if all(_same(reply, known.reply(case)) for case, reply in enumerate(replies)):
             return mistake
     return None
 
@@ -121,11 +127,28 @@ def _plans(exercise: Exercise, seed: Any) -> tuple[Plan, ...]:
     return tuple(case.plan(exercise.name, seed) for case in exercise.cases)
 
 
+class Mistaken:
+    """How a known mistake answers the cases: in order, for what it remembers of one may show in the next.
+
+    An answer is computed when it is first asked for: most mistakes are told from a student's by one of the first.
+    """
+
+    def __init__(self, exercise: Exercise, index: int, seed: Any) -> None:
+        self.objects = exercise.mistakes[index].objects(exercise.objects)
+        self.requests = _requests(exercise, seed)
+        self.replies: list[Reply] = []
+
+    def reply(self, case: int) -> Reply:
+        """The reply to the ``case``-th request."""
+        while len(self.replies) <= case:
+            self.replies.append(wire.decode(answer(self.requests[len(self.replies)], self.objects)))
+        return self.replies[case]
+
+
 @lru_cache(maxsize=4096)
-def mistake_replies(exercise: Exercise, index: int, seed: Any) -> tuple[Reply, ...]:
-    """How the ``index``-th known mistake answers every case; computed once a run and shared by all submissions."""
-    objects = exercise.mistakes[index].objects(exercise.objects)
-    return tuple(wire.decode(answer(request, objects)) for request in requests(exercise, seed))
+def _mistaken(exercise: Exercise, index: int, seed: Any) -> Mistaken:
+    """One a run, shared by all submissions."""
+    return Mistaken(exercise, index, seed)
 
 
 def _judge_case(case: Any, plan: Plan, reply: Reply, exercise: Exercise) -> CaseResult:

@@ -245,7 +245,7 @@ def scan(first, turned, length=1 << 22):
 def test_no_secret_lies_in_memory_even_after_a_question(inside, tmp_path) -> None:
     """The seed, an expected answer and the judge's address are looked for in all that the process can read."""
     exercise = checks.load("attention.softmax")
-    with JudgeProcess(ROOM, CANARY, tmp_path / "log") as the_judge:
+    with JudgeProcess(CANARY, tmp_path / "log") as the_judge:
         inside("def softmax(x, dim):\n    return x")
         list(inside.session.probe(["softmax"], {}, judge.requests(exercise, CANARY)))
         want = exercise.cases[0].plan(exercise.name, CANARY).expectations[0].want

@@ -32,10 +32,10 @@ SLOW_AT_ONCE = 4
 class JudgeProcess:
     """The judge's process of a run; a context manager."""
 
-    def __init__(self, assignment: str, seed: str, log: Path) -> None:
+    def __init__(self, seed: str, log: Path) -> None:
         self.folder = temporary.folder("judge")
         self.path = str(self.folder / "j")
-        self.assignment, self.seed, self.log = assignment, seed, log
+        self.seed, self.log = seed, log
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
         self.listener.listen(256)
@@ -47,7 +47,7 @@ class JudgeProcess:
             return
         environment = dict(os.environ, PYTHONPATH=str(view.PACKAGE.parent))
         environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        command = [sys.executable, "-m", "autograder.grading.run.judging", str(self.listener.fileno()), self.assignment]
+        command = [sys.executable, "-m", "autograder.grading.run.judging", str(self.listener.fileno())]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, pass_fds=[self.listener.fileno()], stdin=subprocess.PIPE, stdout=log, stderr=log,
@@ -183,7 +183,7 @@ def run(
     with contextlib.ExitStack() as stack:
         sandbox = start()
         stack.callback(sandbox.stop)
-        judge = stack.enter_context(JudgeProcess(job.assignment, seed, log))
+        judge = stack.enter_context(JudgeProcess(seed, log))
         # all three load what they need at the same time
         forkserver.set_forkserver_preload(["autograder.grading.run.worker"])
         forkserver.ensure_running()

@@ -1,7 +1,7 @@
 """The judge's process: it alone draws inputs, knows answers and concludes; it has no network and no gradebook.
 
-Run as a program with an open listening socket: ``python -m autograder.grading.run.judging DESCRIPTOR ASSIGNMENT``, the
-seed on standard input. What students' processes sent comes in as bytes and is decoded only here.
+Run as a program with an open listening socket: ``python -m autograder.grading.run.judging DESCRIPTOR``, the seed on
+standard input. What students' processes sent comes in as bytes and is decoded only here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import select
 import socket
 import sys
 import traceback
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,17 +52,6 @@ class Judge:
         verdict = conclude(exercise, self.seed, blobs, asked["lost"])
         return {"output": result_output(verdict, asked["heading"])}, []
 
-    def rest(self, assignment: str) -> Iterator[None]:
-        """Compute beforehand what verdicts will be compared with, a bit at a time."""
-        for name in checks.names(assignment):
-            try:
-                exercise = checks.load(name)
-                for index in range(len(exercise.mistakes)):
-                    judge.mistake_replies(exercise, index, self.seed)
-                    yield
-            except Exception:  # those who are judged by it are told
-                traceback.print_exc()
-
 
 def given_sources(exercise: Exercise, seed: str) -> dict[str, str]:
     """The text of the modules that a probe of this exercise needs and that are not where students' code runs."""
@@ -88,16 +76,12 @@ def conclude(exercise: Exercise, seed: str, replies: list[bytes], lost: dict[str
     return whole
 
 
-def serve(listener: socket.socket, assignment: str, seed: str) -> None:
-    """Answer workers until the run's other processes have gone; compute ahead while nobody asks."""
+def serve(listener: socket.socket, seed: str) -> None:
+    """Answer workers until the run's other processes have gone."""
     the_judge = Judge(seed)
-    ahead: Iterator[None] | None = the_judge.rest(assignment)
     open_channels: dict[socket.socket, Channel] = {}
     while True:
-        ready, _, _ = select.select([listener, *open_channels], [], [], 0 if ahead else None)
-        if not ready and ahead:
-            ahead = ahead if next(ahead, ahead) is None else None
-        for sock in ready:
+        for sock in select.select([listener, *open_channels], [], [])[0]:
             if sock is listener:
                 connection, _ = listener.accept()
                 open_channels[connection] = Channel(connection, MAX_REPLIES)
@@ -121,4 +105,4 @@ if __name__ == "__main__":
     if sys.platform == "linux":
         lock_in()
     with one_thread():
-        serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2], sys.stdin.readline().strip())
+        serve(socket.socket(fileno=int(sys.argv[1])), sys.stdin.readline().strip())
