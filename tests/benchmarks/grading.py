@@ -2,7 +2,8 @@
 
 The same submissions of one assignment are graded three times in one run, one after the other: by `nbgrader autograde`
 and `nbgrader generate_feedback`, by `autograder grade` and `autograder feedback`, and, without any of what grading is
-besides, by one warm process that runs the students' cells and answers the probes.
+besides, by one warm process that runs the students' cells and answers the probes. A larger class is then graded by
+the isolated grader alone: what starting takes weighs less there, while plain nbgrader takes as long for each.
 """
 
 import argparse
@@ -55,7 +56,7 @@ def hand_in(course: Path, assignment: str, count: int) -> list[Path]:
     from autograder import checks
     from autograder.course import Course
     from autograder.grading.intake.collect import collect
-    from autograder.sample_class import Sheet, deal_mistakes, student_names
+    from autograder.sample_class import Sheet, deal_mistakes
 
     run([PROGRAMS / "autograder", "release", assignment, "--course", course])
     place = Course.at(course)
@@ -65,12 +66,12 @@ def hand_in(course: Path, assignment: str, count: int) -> list[Path]:
     right = {e.objects[0]: e.variants[0].source for e in exercises}
     folder = course / "handed-in"
     folder.mkdir()
-    for index, name in enumerate(student_names(count)):
+    for index in range(count):
         # half of the class is right in another way, the other half wrong in a known one here and there
         chosen = {e.objects[0]: e.variants[index % len(e.variants)].source for e in exercises}
         wrong = hands[index % len(hands)] if index % 2 else {}
         sheet = Sheet(released).answer(right | chosen | wrong).essay("An answer in words.")
-        (folder / f"{name}.ipynb").write_text(sheet.text())
+        (folder / f"student-{index:04}.ipynb").write_text(sheet.text())
     collect(place, assignment, [folder])
     return sorted(course.glob(f"submitted/*/{assignment}/{assignment}.ipynb"))
 
@@ -94,64 +95,81 @@ def warm(notebooks: list[Path]) -> float:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def passed(course: Path, assignment: str) -> dict[str, set[str]]:
-    """The exercises with full marks in a course's gradebook, by student."""
+def scores(course: Path, assignment: str) -> dict[str, dict[str, tuple[float | None, float]]]:
+    """By student and exercise the points that the machine gave, and the most there are."""
     from autograder.course import Course
 
+    found: dict[str, dict[str, tuple[float | None, float]]] = {}
     with Course.at(course).gradebook() as gradebook:
-        grades = [g for s in gradebook.assignment_submissions(assignment) for part in s.notebooks for g in part.grades]
-        right: dict[str, set[str]] = {g.notebook.assignment.student.id: set() for g in grades}
-        for grade in grades:
-            if grade.auto_score == grade.max_score:
-                right[grade.notebook.assignment.student.id].add(grade.name.removesuffix("-check"))
-        return right
+        for submission in gradebook.assignment_submissions(assignment):
+            mine = found.setdefault(submission.student.id, {})
+            for grade in (grade for part in submission.notebooks for grade in part.grades):
+                mine[grade.name.removesuffix("-check")] = (grade.auto_score, grade.max_score)
+    return found
 
 
 def otter(notebooks: list[Path], course: Path, assignment: str, folder: Path) -> float:
     """Seconds that Otter-Grader takes for a submission; AssertionError if it finds other exercises right."""
     from tests.benchmarks.otter import Otter
 
-    grader, right, seconds = Otter(folder, notebooks), passed(course, assignment), 0.0
+    grader, given, seconds = Otter(folder, notebooks), scores(course, assignment), 0.0
     for notebook in notebooks:
         took, found = grader.grade(notebook)
-        if found != right[notebook.parts[-3]]:
-            raise AssertionError(f"Otter finds {sorted(found)} right, not {sorted(right[notebook.parts[-3]])}")
+        right = {name for name, (points, most) in given[notebook.parts[-3]].items() if points == most}
+        if found != right:
+            raise AssertionError(f"Otter finds {sorted(found)} right, not {sorted(right)}")
         seconds += took
     return seconds / len(notebooks)
 
 
-def compare(assignment: str, count: int, folder: Path, with_otter: int = 0) -> tuple[list[str], dict[str, float]]:
-    """The lines of a table, and the seconds of each contestant; Otter grades the first `with_otter` submissions."""
+def isolated(course: Path, assignment: str) -> tuple[float, float]:
+    """Seconds that the isolated grader takes for a class, and those for its feedback."""
+    grading = run([PROGRAMS / "autograder", "grade", assignment, "--course", course])
+    return grading, run([PROGRAMS / "autograder", "feedback", assignment, "--course", course])
+
+
+def compare(
+    assignment: str, count: int, folder: Path, large: int = 0, with_otter: int = 0
+) -> tuple[list[str], dict[str, float]]:
+    """The lines of a table, and the seconds of each contestant.
+
+    The isolated grader also grades a class of `large` submissions, Otter the first `with_otter` ones.
+    """
     plain, ours = folder / "plain", folder / "ours"
     notebooks = hand_in(plain, assignment, count)
     shutil.copytree(plain, ours)
     sys.stderr.write(f"{len(notebooks)} submissions; the isolated grader …\n")
-    seconds = {"grade": run([PROGRAMS / "autograder", "grade", assignment, "--course", ours])}
-    seconds["feedback"] = run([PROGRAMS / "autograder", "feedback", assignment, "--course", ours])
+    seconds = dict(zip(("grade", "feedback"), isolated(ours, assignment), strict=True))
+    if large:
+        sys.stderr.write(f"the isolated grader, {large} submissions …\n")
+        hand_in(folder / "large", assignment, large)
+        seconds["large"] = sum(isolated(folder / "large", assignment))
     sys.stderr.write("one warm process …\n")
     seconds["warm"] = warm(notebooks) * len(notebooks)
     sys.stderr.write("plain nbgrader …\n")
     seconds["autograde"] = run([PROGRAMS / "nbgrader", "autograde", assignment], plain)
     seconds["generate"] = run([PROGRAMS / "nbgrader", "generate_feedback", assignment], plain)
-    # part of a question's points can depend on the seed, which each draws anew; which questions are right does not
-    if passed(ours, assignment) != passed(plain, assignment):
-        raise AssertionError("the two graders do not agree on what is right")
+    # each draws a seed of its own; known mistakes and right answers have the same points with any
+    if scores(ours, assignment) != scores(plain, assignment):
+        raise AssertionError("the two graders do not give the same points")
     if with_otter:
         sys.stderr.write("Otter-Grader …\n")
         seconds["otter"] = count * otter(notebooks[:with_otter], ours, assignment, folder / "otter")
     whole, theirs = seconds["grade"] + seconds["feedback"], seconds["autograde"] + seconds["generate"]
     rows = [
-        ("plain `nbgrader autograde` + `generate_feedback`", theirs),
-        ("isolated: `autograder grade` + `autograder feedback`", whole),
-        ("of this `autograder grade`", seconds["grade"]),
-        ("of this `autograder feedback`", seconds["feedback"]),
-        ("cells and probes alone, in one warm process", seconds["warm"]),
+        ("plain `nbgrader autograde` + `generate_feedback`", count, theirs),
+        ("isolated: `autograder grade` + `autograder feedback`", count, whole),
+        ("of this `autograder grade`", count, seconds["grade"]),
+        ("of this `autograder feedback`", count, seconds["feedback"]),
+        ("cells and probes alone, in one warm process", count, seconds["warm"]),
     ]
+    if large:
+        rows.insert(2, (f"the same, a class of {large}", large, seconds["large"]))
     if with_otter:
-        rows.append((f"Otter-Grader 7.0.0 without Docker, from {with_otter} of them", seconds["otter"]))
-    lines = [f"| {count} submissions of {assignment}, the same questions right | seconds | a minute | times plain |",
+        rows.append((f"Otter-Grader 7.0.0 without Docker, from {with_otter} of them", count, seconds["otter"]))
+    lines = [f"| {count} submissions of {assignment}, the same points | seconds | a minute | times plain |",
              "|---|--:|--:|--:|"]  # fmt: skip
-    lines += [f"| {name} | {s:.1f} | {60 * count / s:.0f} | {theirs / s:.1f} |" for name, s in rows]
+    lines += [f"| {name} | {s:.1f} | {60 * n / s:.0f} | {theirs / count * n / s:.1f} |" for name, n, s in rows]
     return lines, seconds
 
 
@@ -160,11 +178,12 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.grading", description=__doc__.split("\n")[0])
     parser.add_argument("--assignment", default="attention", help="(%(default)s)")
     parser.add_argument("--students", type=int, default=40, help="(%(default)s)")
+    parser.add_argument("--large", type=int, default=200, help="a class for the isolated grader alone (%(default)s)")
     parser.add_argument("--otter", type=int, default=4, help="submissions that Otter grades too; 0: none (%(default)s)")
     parser.add_argument("--out", type=Path, default=LATEST, help="the file to write (this folder's grading.md)")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        lines, _ = compare(args.assignment, args.students, Path(folder), args.otter)
+        lines, _ = compare(args.assignment, args.students, Path(folder), args.large, args.otter)
     import torch
 
     from tests.benchmarks.machine import describe
