@@ -30,9 +30,10 @@ def from_the_start(draw: Draw, plan: Plan) -> None:
 
 @EXERCISE.case(points=1, cause="there are past + n columns, and new token i is number past + i: it sees j ≤ past + i.")
 def after_a_past(draw: Draw, plan: Plan) -> None:
-    """Some tokens were read before: fewer of them than new ones, and more"""
+    """Some tokens were read before: fewer of them than new ones, as many, and more"""
     small, large = sorted(draw.sizes(2, 2, 7))
     expect_places(plan, large, small)
+    expect_places(plan, large, large)
     expect_places(plan, small, large)
 
 
@@ -46,7 +47,8 @@ def one_new_token(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=0.5, cause="make the mask for the n and past asked for, without a table of fixed size.")
 def long_text(draw: Draw, plan: Plan) -> None:
     """More than two thousand tokens read before"""
-    expect_places(plan, 3, 2100 + draw.integer(0, 99))
+    for past in draw.sizes(2, 2100, 2199):
+        expect_places(plan, 3, past)
 
 
 @EXERCISE.case(points=1, cause="return a fresh boolean tensor [n past+n] on every call.")
