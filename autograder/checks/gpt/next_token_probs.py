@@ -29,8 +29,12 @@ def oracle(logits: Tensor, temperature: float = 1.0, top_k: int | None = None, t
     return (probs / probs.sum(-1, keepdim=True)).to(logits.dtype)
 
 
-def between_sums(draw: Draw, probs: Tensor, low: float = 0.3, high: float = 0.9) -> float:
-    """A top_p that is no row's sum of its best probabilities, so that rounding cannot decide."""
+def between_sums(draw: Draw, probs: Tensor, low: float | None = None, high: float = 0.9) -> float:
+    """A top_p that is no row's sum of its best probabilities, so that rounding cannot decide.
+
+    Without ``low`` it is so large that some row keeps more than its best token.
+    """
+    low = probs.amax(-1).min().item() if low is None else low
     sums = probs.double().sort(-1, descending=True).values.cumsum(-1)
     while (sums - (p := draw.uniform(low, high))).abs().min() < 2e-3:
         pass
@@ -108,7 +112,7 @@ def together(draw: Draw, plan: Plan) -> None:
             logits, heat, k = 1.5 * draw.normal(3, 9), draw.uniform(1.6, 2.5), draw.integer(4, 6)
             p = between_sums(draw, oracle(logits, heat, k), 0.5, 0.85)
             kept = (oracle(logits, heat, k, p) > 0).sum()
-            others = oracle(logits, heat, None, p), oracle(logits, 1.0, k, p)
+            others = oracle(logits, heat, None, p), oracle(logits, heat, k - 1, p), oracle(logits, 1.0, k, p)
             if all(kept != (other > 0).sum() for other in others):
                 break
         expect(plan, logits, temperature=heat, top_k=k, top_p=p)
@@ -142,7 +146,7 @@ def far_apart(draw: Draw, plan: Plan) -> None:
 @EXERCISE.case(points=1, cause="return the distribution in the dtype of logits, and leave the logits as they were.")
 def contract(draw: Draw, plan: Plan) -> None:
     """float64 stays float64, and the logits stay as they were"""
-    values = 1.5 * draw.normal(3, 8, dtype=torch.float64)
+    values = draw.normal(3, 8, dtype=torch.float64)
     p = between_sums(draw, oracle(values))
     for options in ({"temperature": 0.7}, {"temperature": 0.0}, {"top_k": 3}, {"top_p": p}):
         logits = plan.put(values)
