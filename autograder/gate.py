@@ -60,6 +60,8 @@ def rows(
         for answer, right in answers(name):
             verdicts = [verdict_on(exercise, answer, seed) for seed in seeds]
             problems = [_problem(answer, right, verdict) for verdict in verdicts]
+            if len({tuple(case.status == "pass" for case in verdict.cases) for verdict in verdicts}) > 1:
+                problems.append("which cases it fails depends on the seed")
             if not right and told[answer.says] > 1:
                 problems.append("another mistake gets the same message")
             worst = next((v for v, p in zip(verdicts, problems, strict=False) if p), verdicts[0])

@@ -63,18 +63,27 @@ def sizes(draw: Draw) -> list[tuple[int, int, int]]:
 
 
 def steady(draw: Draw, field: Field, d: int, n: int, m: int) -> list[Tensor]:
-    """Points on, normals, points off for a curved field: half of the m are so near its zero that their term counts.
+    """Points on, normals, points off for a curved field: the n and half of the m are so near its zero that no term
+    drowns the others, on both sides of it, and with gradients longer and shorter than 1.
 
     No point lies where a term has a kink or the direction of the gradient hangs on rounding.
     """
     points = draw.normal(8000, d)
-    value = field.value(points.double(), doubles(field))[:, 0].detach().abs()
+    value = field.value(points.double(), doubles(field))[:, 0].detach()
     length = field.gradient(points.double(), doubles(field)).detach().norm(dim=-1)
     steep = (length > 0.3) & ((length - 1).abs() > 0.01)
-    anywhere, near = points[steep & (value > 0.01)], points[steep & (value > 0.003) & (value < 0.03)]
-    half = min(m // 2, len(near))
-    off = torch.cat([near[:half], anywhere[n : n + m - half]])
-    return [anywhere[:n], draw.normal(n, d), off]
+    near = steep & (value.abs() > 0.003) & (value.abs() < 0.03)
+    far = steep & (value.abs() > 0.03)
+
+    def by_turns(where: Tensor, count: int) -> Tensor:
+        above, long = value > 0, length > 1
+        kinds = [where & above & long, where & ~above & ~long, where & above & ~long, where & ~above & long]
+        rows = [kind.nonzero().flatten().tolist()[:count] for kind in kinds]
+        taken = [row[i] for i in range(count) for row in rows if i < len(row)][:count]
+        return points[torch.tensor(taken, dtype=torch.long)]
+
+    chosen = torch.cat([by_turns(near, n + m // 2), by_turns(far, n + m)])
+    return [chosen[:n], draw.normal(n, d), chosen[n : n + m]]
 
 
 @EXERCISE.case(
@@ -152,10 +161,10 @@ def training(draw: Draw, plan: Plan) -> None:
 )
 def own_coordinates(draw: Draw, plan: Plan) -> None:
     """Points that require a gradient and points that do not: both stay so, and so does their .grad"""
-    n, m, d = sizes(draw)[0]
-    field = waves(draw, d)
     points = {"on_surface": 0, "off_surface": 2}
-    losses.expect_own_coordinates(draw, plan, oracle, field, steady(draw, field, d, n, m), points)
+    for n, m, d in sizes(draw):
+        field = waves(draw, d)
+        losses.expect_own_coordinates(draw, plan, oracle, field, steady(draw, field, d, n, m), points)
 
 
 @EXERCISE.case(
