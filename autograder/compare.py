@@ -33,7 +33,8 @@ def difference(got: Any, want: Any, *, rtol: float, atol: float, strict: bool = 
     if not strict and isinstance(got, Tensor) and got.ndim == 0:
         got = got.item()
     if isinstance(want, bool) or want is None or isinstance(want, (str, bytes)):
-        return None if type(got) is type(want) and got == want else f"expected {want!r}, got {describe(got)}"
+        right = type(got) is type(want) and got == want
+        return None if right else f"expected {_cut(repr(want), 1_000)}, got {describe(got)}"
     if isinstance(want, (int, float)):
         right = type(got) in (int, float) and (isinstance(want, float) or type(got) is int or not strict)
         return None if right and _close(got, want, rtol, atol) else f"expected {_number(want)}, got {describe(got)}"
