@@ -99,7 +99,6 @@ def unzip(file: BinaryIO, source: str, into: Path, total: int, level: int) -> It
             parts, problem = safe_parts(member.filename)
             if member.is_dir() or passed_over(parts):
                 continue
-            problem = problem or (HIDDEN if parts[-1].startswith(".") else "")
             if member.flag_bits & 0x1:
                 problem = problem or "it is encrypted: hand it in without a password"
             elif stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
@@ -163,7 +162,6 @@ def untar(file: BinaryIO, source: str, into: Path, total: int, level: int) -> It
             parts, problem = safe_parts(member.name)
             if member.isdir() or passed_over(parts):
                 continue
-            problem = problem or (HIDDEN if parts[-1].startswith(".") else "")
             if not member.isreg():
                 problem = problem or "it is a link or a device, not a file"
             target = into / f"{index}"
@@ -265,4 +263,6 @@ def safe_parts(name: str) -> tuple[tuple[str, ...], str]:
     inside = tuple(printable(part, 100) for part in parts if part != "..") or ("unnamed",)
     if len(name) > MAX_NAME or any(len(part) > 255 for part in parts) or len(parts) > MAX_PARTS:
         return inside[-1:], "its name is too long"
-    return (inside, "its name points outside of the archive") if outside else (parts, "")
+    if outside:
+        return inside, "its name points outside of the archive"
+    return parts, HIDDEN if parts[-1].startswith(".") else ""

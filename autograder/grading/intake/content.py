@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autograder.grading.intake.work import Work
-from autograder.grading.rebuild.beside import MAX_FILES, MAX_TOTAL, SKIPPED, odd_name, printable, summary
+from autograder.grading.rebuild.beside import MAX_FILES, MAX_TOTAL, SKIPPED, Gathered, odd_name, summary
 from autograder.grading.rebuild.notebook import MAX_BYTES, Unreadable, read_bytes, read_cells
 
 
@@ -16,10 +16,8 @@ def content_of(work: Work, assignment: str) -> tuple[dict[str, bytes], list[str]
     notebook = read_bytes(work.files[work.notebook].path)
     read_cells(notebook)
     name = f"{assignment}.ipynb"
-    files = {name: notebook}
     folded = {name.casefold()}
-    notes: list[str] = []
-    total = 0
+    gathered = Gathered()
     for relative, file in sorted(work.files.items()):
         if relative == work.notebook or set(relative.split("/")) & SKIPPED:
             continue
@@ -28,19 +26,10 @@ def content_of(work: Work, assignment: str) -> tuple[dict[str, bytes], list[str]
             why = "it is another notebook"
         if not why and relative.casefold() in folded:
             why = "another file has the same name but for capitals"
-        if not why and len(files) > MAX_FILES:
-            why = f"there are more than {MAX_FILES} files"
-        try:
-            content = b"" if why else read_bytes(file.path, MAX_TOTAL - total)
-        except Unreadable as error:
-            why = str(error)
-        if why:
-            notes.append(f"{printable(relative)} was left out: {why}")
-            continue
-        files[relative] = content
-        folded.add(relative.casefold())
-        total += len(content)
-    return files, summary(notes)
+        gathered.take(relative, file.path, why)
+        if relative in gathered.files:
+            folded.add(relative.casefold())
+    return {name: notebook} | gathered.files, summary(gathered.notes)
 
 
 def keepable(work: Work) -> dict[str, bytes]:

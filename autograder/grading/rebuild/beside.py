@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import sys
+from pathlib import Path
 
 from autograder.grading.intake.found import printable
 from autograder.grading.rebuild.notebook import Unreadable, read_bytes
@@ -24,34 +25,43 @@ MODULES = frozenset(sys.stdlib_module_names) | frozenset(
 )
 
 
+class Gathered:
+    """Files taken one after the other, within the limits of number and size, and notes on those that were left out."""
+
+    def __init__(self, most: int = MAX_TOTAL) -> None:
+        self.most = most  # bytes of one file
+        self.files: dict[str, bytes] = {}
+        self.notes: list[str] = []
+        self.total = 0
+
+    def take(self, relative: str, path: Path | str, why: str, folder: int | None = None) -> None:
+        """Read the file at `path`, within the open folder if there is one, unless there is a reason `why` not to."""
+        if not why and len(self.files) == MAX_FILES:
+            why = f"there are more than {MAX_FILES} files"
+        try:
+            content = b"" if why else read_bytes(path, min(self.most, MAX_TOTAL - self.total), folder)
+        except Unreadable as error:
+            why = str(error)
+        if why:
+            self.notes.append(f"{printable(relative)} was left out: {why}")
+            return
+        self.files[relative] = content
+        self.total += len(content)
+
+
 def files_beside(folder: int, notebook: str) -> tuple[dict[str, bytes], list[str]]:
     """The regular files of a handed-in folder but for the notebook, by relative name, and notes on those left out.
 
     `folder` is the descriptor of the open folder.
     """
-    files: dict[str, bytes] = {}
-    notes: list[str] = []
-    total = seen = 0
-    for relative in walk(folder, notes):
-        seen += 1
-        if seen > MAX_SEEN:
-            notes.append(f"there are more than {MAX_SEEN} files beside the notebook; the rest was left out")
+    gathered = Gathered(MAX_FILE)
+    for seen, relative in enumerate(walk(folder, gathered.notes)):
+        if seen == MAX_SEEN:
+            gathered.notes.append(f"there are more than {MAX_SEEN} files beside the notebook; the rest was left out")
             break
-        if relative == notebook or set(relative.split("/")) & SKIPPED:
-            continue
-        why = unsafe(relative)
-        if not why and len(files) == MAX_FILES:
-            why = f"there are more than {MAX_FILES} files"
-        try:
-            content = b"" if why else read_bytes(relative, min(MAX_FILE, MAX_TOTAL - total), folder)
-        except Unreadable as error:
-            why = str(error)
-        if why:
-            notes.append(f"{printable(relative)} was left out: {why}")
-            continue
-        files[relative] = content
-        total += len(content)
-    return files, summary(notes)
+        if relative != notebook and not set(relative.split("/")) & SKIPPED:
+            gathered.take(relative, relative, unsafe(relative), folder)
+    return gathered.files, summary(gathered.notes)
 
 
 def walk(folder: int, notes: list[str]) -> list[str]:
