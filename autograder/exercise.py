@@ -63,11 +63,15 @@ class Draw:
         return torch.randperm(n, generator=self.generator)
 
     def mask(self, *shape: int) -> Tensor:
-        """A random boolean mask in which every row allows at least one place and, if it can, forbids one."""
+        """A random boolean mask in which every row allows two places or more and forbids one, if it is long enough.
+
+        Where one place alone is allowed it gets all the weight, whatever the scores are.
+        """
         mask = torch.rand(*shape, generator=self.generator) < 0.6
-        first, second = torch.rand(*shape, generator=self.generator).argsort(-1)[..., :2].split(1, -1)
-        mask.scatter_(-1, first, True)
-        return mask.scatter_(-1, second, False) if shape[-1] > 1 else mask
+        order = torch.rand(*shape, generator=self.generator).argsort(-1)
+        allowed = min(2, max(1, shape[-1] - 1))
+        mask.scatter_(-1, order[..., :allowed], True)
+        return mask.scatter_(-1, order[..., allowed : allowed + 1], False)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from autograder.checks.attention.by_hand import (
     gradients_by_hand,
-    mask_with_a_choice,
     mask_with_empty_rows,
     scores_far_down,
 )
@@ -52,7 +51,7 @@ def mask(draw: Draw, plan: Plan) -> None:
     """A random mask for every set"""
     b, n, m, d, e = draw.sizes(5, low=3)
     q, k, v = draw.normal(b, n, d), draw.normal(b, m, d), draw.normal(b, m, e)
-    expect_both(plan, q, k, v, mask_with_a_choice(draw, b, n, m), " with a mask [b n m]")
+    expect_both(plan, q, k, v, draw.mask(b, n, m), " with a mask [b n m]")
 
 
 @EXERCISE.case(points=0.5, cause="let a mask broadcast against the scores: adding or indexing axes breaks other masks.")
@@ -62,7 +61,7 @@ def broadcast_masks(draw: Draw, plan: Plan) -> None:
     causal = torch.ones(n, n, dtype=torch.bool).tril()
     expect_both(plan, draw.normal(b, n, d), draw.normal(b, n, d), draw.normal(b, n, e), causal, " with a causal mask")
     q, k, v = draw.normal(b, n, d), draw.normal(b, m, d), draw.normal(b, m, e)
-    expect_both(plan, q, k, v, mask_with_a_choice(draw, b, 1, m), " with a mask [b 1 m]")
+    expect_both(plan, q, k, v, draw.mask(b, 1, m), " with a mask [b 1 m]")
 
 
 @EXERCISE.case(points=0.5, cause="count axes from the end (-1, -2), so that any axes may stand in front.")
@@ -70,7 +69,7 @@ def heads(draw: Draw, plan: Plan) -> None:
     """An axis of heads: one mask for all of them, then no mask and no batch"""
     b, h, n, m, d, e = draw.sizes(6, low=3, high=8)
     q, k, v = draw.normal(b, h, n, d), draw.normal(b, h, m, d), draw.normal(b, h, m, e)
-    expect_both(plan, q, k, v, mask_with_a_choice(draw, b, 1, n, m), " with an axis of heads")
+    expect_both(plan, q, k, v, draw.mask(b, 1, n, m), " with an axis of heads")
     expect_both(plan, q[0, 0], k[0, 0], v[0, 0], None, " of a single set")
 
 
@@ -95,7 +94,7 @@ def contract(draw: Draw, plan: Plan) -> None:
     """float64 stays float64, inputs stay as they were, gradients reach q, k and v"""
     b, n, m, d, e = draw.sizes(5, low=3)
     values = [draw.normal(*shape, dtype=torch.float64) for shape in ((b, n, d), (b, m, d), (b, m, e))]
-    allowed = mask_with_a_choice(draw, n, m)
+    allowed = draw.mask(n, m)
     given = [plan.put(value) for value in (*values, allowed)]
     plan.call(*given[:3], mask=given[3])
     for ref, value, name in zip(given, (*values, allowed), ("q", "k", "v", "mask"), strict=True):

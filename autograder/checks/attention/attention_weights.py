@@ -7,7 +7,6 @@ import torch.nn.functional as F
 
 from autograder.checks.attention.by_hand import (
     gradients_by_hand,
-    mask_with_a_choice,
     mask_with_empty_rows,
     scores_far_down,
     scores_of_hundreds,
@@ -40,7 +39,7 @@ def leading_axes(draw: Draw, plan: Plan) -> None:
 def mask(draw: Draw, plan: Plan) -> None:
     """A random mask: allowed keys share all the weight, forbidden ones get none"""
     b, n, m, d = draw.sizes(4, low=3)
-    q, k, allowed = draw.normal(b, n, d), draw.normal(b, m, d), mask_with_a_choice(draw, b, n, m)
+    q, k, allowed = draw.normal(b, n, d), draw.normal(b, m, d), draw.mask(b, n, m)
     plan.expect(plan.call(q, k, mask=allowed), weights_by_hand(q, k, allowed), "the weights with a mask [b n m]")
 
 
@@ -49,7 +48,7 @@ def broadcast_masks(draw: Draw, plan: Plan) -> None:
     """One mask for all sets, one for all queries, one for all heads"""
     b, h, n, m, d = draw.sizes(5, low=3)
     for lead, shape in (((b,), (n, m)), ((b,), (b, 1, m)), ((b, h), (b, 1, n, m))):
-        q, k, allowed = draw.normal(*lead, n, d), draw.normal(*lead, m, d), mask_with_a_choice(draw, *shape)
+        q, k, allowed = draw.normal(*lead, n, d), draw.normal(*lead, m, d), draw.mask(*shape)
         what = f"the weights for scores {[*lead, n, m]} and a mask {list(shape)}"
         plan.expect(plan.call(q, k, mask=allowed), weights_by_hand(q, k, allowed), what)
 
@@ -87,7 +86,7 @@ def contract(draw: Draw, plan: Plan) -> None:
     """float64 stays float64, inputs stay as they were, gradients flow"""
     b, n, m, d = draw.sizes(4, low=3)
     q, k = (draw.normal(b, rows, d, dtype=torch.float64) for rows in (n, m))
-    allowed, cotangent = mask_with_a_choice(draw, n, m), draw.normal(b, n, m, dtype=torch.float64)
+    allowed, cotangent = draw.mask(n, m), draw.normal(b, n, m, dtype=torch.float64)
     weights = weights_by_hand(q, k, allowed)
     given = plan.put(q), plan.put(k), plan.put(allowed)
     plan.expect(plan.call(given[0], given[1], mask=given[2]), weights, "the weights of float64 q and k")

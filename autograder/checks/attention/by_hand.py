@@ -35,18 +35,9 @@ def gradients_by_hand(q: Tensor, k: Tensor, weights: Tensor, cotangent: Tensor) 
     return scores @ k, scores.mT @ q
 
 
-def mask_with_a_choice(draw: Draw, *shape: int) -> Tensor:
-    """A random mask in which every row allows two keys or more, and forbids one or more of at least three.
-
-    Where one key alone is allowed it gets all the weight, whatever the scores are.
-    """
-    mask, order = draw.mask(*shape), draw.normal(*shape).argsort(-1)
-    return mask.scatter_(-1, order[..., :2], True).scatter_(-1, order[..., 2:3], False)
-
-
 def mask_with_empty_rows(draw: Draw, *shape: int) -> Tensor:
     """A random mask [b n m] in which each set has one query, never the same in neighbouring sets, that sees nothing."""
-    mask = mask_with_a_choice(draw, *shape)
+    mask = draw.mask(*shape)
     first = draw.integer(0, shape[1] - 1)
     for b in range(shape[0]):
         mask[b, (first + b) % shape[1]] = False
@@ -59,7 +50,7 @@ def scores_far_down(draw: Draw, b: int, n: int, m: int) -> tuple[Tensor, Tensor,
     All entries are multiples of 1/8 and the width's root is whole, so that float32 makes no rounding error in any
     score and an exact answer can be asked for.
     """
-    mask = mask_with_a_choice(draw, b, 1, m)
+    mask = draw.mask(b, 1, m)
     q, k = _eighths(draw, b, n, 16), _eighths(draw, b, m, 16)
     q[..., -1] = 64
     k[..., -1] = torch.where(mask[:, 0], -3125.0, 3125.0)

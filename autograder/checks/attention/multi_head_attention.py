@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from autograder.checks.attention.by_hand import mask_with_a_choice
 from autograder.exercise import Draw, Exercise
 from autograder.program import Plan
 from autograder.wire import Ref
@@ -87,7 +86,7 @@ def one_mask(draw: Draw, plan: Plan) -> None:
     b, n, m, heads, width = draw.sizes_and_heads(3, low=3)
     module, weights = make(draw, plan, heads, width)
     x, context = draw.normal(b, n, heads * width), draw.normal(b, m, heads * width)
-    mask = mask_with_a_choice(draw, n, m)
+    mask = draw.mask(n, m)
     got = plan.call(x, context=context, mask=mask, on=module)
     plan.expect(got, oracle(x, context, weights, heads, mask).float(), "the output")
 
@@ -98,7 +97,7 @@ def mask_per_item(draw: Draw, plan: Plan) -> None:
     b, n, m, heads, width = draw.sizes_and_heads(3, low=3)
     module, weights = make(draw, plan, heads, width)
     x, context = draw.normal(b, n, heads * width), draw.normal(b, m, heads * width)
-    mask = mask_with_a_choice(draw, b, 1, n, m)
+    mask = draw.mask(b, 1, n, m)
     got = plan.call(x, context=context, mask=mask, on=module)
     plan.expect(got, oracle(x, context, weights, heads, mask).float(), "the output")
 
@@ -108,7 +107,7 @@ def nothing_to_attend_to(draw: Draw, plan: Plan) -> None:
     """A query that may attend to nothing"""
     b, n, heads, width = draw.sizes_and_heads(2, low=3)
     module, weights = make(draw, plan, heads, width)
-    mask = mask_with_a_choice(draw, n, n)
+    mask = draw.mask(n, n)
     mask[draw.integer(0, n - 1)] = False
     values = draw.normal(b, n, heads * width)
     x = plan.put(values, grad=True)

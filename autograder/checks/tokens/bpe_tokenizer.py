@@ -2,7 +2,7 @@
 
 import torch
 
-from autograder.checks.tokens.train_bpe import Pair, learn
+from autograder.checks.tokens.train_bpe import Pair, learn, shuffled
 from autograder.exercise import Draw, Exercise
 from autograder.program import Plan
 from autograder.wire import Ref
@@ -33,10 +33,10 @@ def decoded(merges: Merges, ids: list[int]) -> str:
     return bytes(out).decode("utf-8", "replace")
 
 
-def shuffled(draw: Draw, merges: Merges) -> Merges:
+def relisted(draw: Draw, merges: Merges) -> Merges:
     """The same merges, listed in another order, the last one first."""
-    items = list(merges.items())
-    return dict([items[-1], *(items[i] for i in draw.permutation(len(items) - 1).tolist())])
+    *others, last = merges.items()
+    return dict([last, *shuffled(draw, others)])
 
 
 def expect_ids(plan: Plan, tokenizer: Ref, merges: Merges, text: str, note: str = "") -> Ref:
@@ -77,7 +77,7 @@ def order_of_merges(draw: Draw, plan: Plan) -> None:
     # `rd` is merged before `ther`; the longest piece from the left would be `ther`
     text = f"{letters[:at]}therd{letters[at:]}"
     expect_ids(plan, plan.call(merges), merges, text)
-    expect_ids(plan, plan.call(shuffled(draw, merges)), merges, text, ", merges listed in another order")
+    expect_ids(plan, plan.call(relisted(draw, merges)), merges, text, ", merges listed in another order")
 
 
 @EXERCISE.case(points=1, cause="merge from left to right, each id once: five a under (a, a) are two pairs and an a.")
@@ -101,7 +101,7 @@ def back_to_text(draw: Draw, plan: Plan) -> None:
     ids = [256 + i for i in draw.permutation(20).tolist()]
     for some in (ids[:3], [98, 105, *ids[:2], 100], ids):
         expect_text(plan, plain, merges, some)
-    expect_text(plan, plan.call(shuffled(draw, merges)), merges, ids[:5], ", merges listed in another order")
+    expect_text(plan, plan.call(relisted(draw, merges)), merges, ids[:5], ", merges listed in another order")
 
 
 @EXERCISE.case(
