@@ -7,9 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autograder.course import BOOK_ASSIGNMENTS, SOLUTIONS, Course, CourseError
 from autograder.progress import Progress, clock
+
+if TYPE_CHECKING:
+    from autograder.grading.run.processes import Processes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     sub.add_argument("--workers", type=positive, metavar="N", help="processes at a time (default: one a core)")
     sub.add_argument("--cell-timeout", type=positive, metavar="SECONDS", help="the most that one cell may take")
+    sub.add_argument("--feedback", action="store_true", help="make the feedback pages too")
 
     sub = command("feedback", feedback, "make the students' feedback pages and an index of them")
     sub.add_argument("assignment")
@@ -165,6 +170,18 @@ def collect(course: Course, arguments: argparse.Namespace) -> int:
 
 
 def grade(course: Course, arguments: argparse.Namespace) -> int:
+    from autograder.grading.run.processes import Processes, choose, something_waits
+
+    course.require(arguments.assignment)
+    with Processes(course, arguments.assignment, choose(arguments.isolation)) as processes:
+        again = arguments.force or arguments.only
+        if processes.tier and (again or something_waits(course, arguments.assignment)):
+            processes.begin()  # it takes as long as loading all that follows
+        status = grade_with(processes, course, arguments)
+    return status or (feedback(course, arguments) if arguments.feedback else 0)
+
+
+def grade_with(processes: Processes, course: Course, arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from autograder.grading.reports.report import read_class
@@ -180,8 +197,8 @@ def grade(course: Course, arguments: argparse.Namespace) -> int:
     screen = Screen()
     try:
         summary = grade(
-            course, arguments.assignment, arguments.student, isolation=arguments.isolation, only=arguments.only,
-            force=arguments.force, workers=arguments.workers, watcher=screen.watcher,
+            course, arguments.assignment, arguments.student, only=arguments.only, force=arguments.force,
+            workers=arguments.workers, watcher=screen.watcher, processes=processes,
             limits=configured_limits(course, arguments.assignment, **asked),
         )  # fmt: skip
     finally:

@@ -73,7 +73,7 @@ def record(course: Course) -> dict[str, dict[str, Any]]:
 def replay(outcomes: dict[str, dict[str, Any]], asked: list[str]) -> Callable[..., Iterator[Outcome]]:
     """Stands in for the run in the sandbox; students whom it is asked for are added to `asked`."""
 
-    def run(job: Any, students: dict[str, str | None], **options: Any) -> Iterator[Outcome]:
+    def run(job: Any, students: dict[str, str | None], processes: Any, **options: Any) -> Iterator[Outcome]:
         asked.extend(students)
         for student in students:
             yield Outcome(**outcomes[student])

@@ -247,9 +247,9 @@ def test_only_one_exercise_is_graded_anew_and_everything_else_stays(course: Cour
     ran: list[tuple[str, str | None]] = []
     real = isolated.run
 
-    def watched(job, students, **options):
+    def watched(job, students, processes, **options):
         ran.extend(students.items())
-        return real(job, students, **options)
+        return real(job, students, processes, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(isolated, "run", watched)

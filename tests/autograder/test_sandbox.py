@@ -16,7 +16,7 @@ from boxes import LIMITS, Inside
 
 from autograder import checks, judge, rooms
 from autograder.course import REPOSITORY
-from autograder.grading.run.isolated import JudgeProcess
+from autograder.grading.run.processes import JudgeProcess
 from autograder.sandbox import linux, root, seccomp, tiers, view
 from autograder.sandbox.host import Zygote
 from autograder.sandbox.session import Ended
@@ -245,7 +245,8 @@ def scan(first, turned, length=1 << 22):
 def test_no_secret_lies_in_memory_even_after_a_question(inside, tmp_path) -> None:
     """The seed, an expected answer and the judge's address are looked for in all that the process can read."""
     exercise = checks.load("attention.softmax")
-    with JudgeProcess(CANARY, tmp_path / "log") as the_judge:
+    with JudgeProcess(ROOM, tmp_path / "log") as the_judge:
+        the_judge.tell(CANARY)
         inside("def softmax(x, dim):\n    return x")
         list(inside.session.probe(["softmax"], {}, judge.requests(exercise, CANARY)))
         want = exercise.cases[0].plan(exercise.name, CANARY).expectations[0].want

@@ -1,4 +1,4 @@
-"""What a run was asked for: the tier, the limits, the students, the exercise; or a sentence that says why not."""
+"""What a run was asked for: the limits, the students, the exercise; or a sentence that says why not."""
 
 from __future__ import annotations
 
@@ -8,25 +8,7 @@ from autograder.course import Course, CourseError
 from autograder.grading.intake.collect import kept_aside
 from autograder.grading.rebuild.trusted import TrustedCell
 from autograder.grading.run.worker import questions
-from autograder.sandbox import tiers
 from autograder.sandbox.limits import Limits
-from autograder.sandbox.tiers import NONE, Tier
-
-
-def choose(isolation: str | None) -> Tier | None:
-    """The tier, None for the one called "none"; CourseError if it is not to be had here."""
-    if isolation == NONE:
-        return None
-    try:
-        tier, why = tiers.choose(isolation)
-    except ValueError as error:
-        raise CourseError(f"{error}.") from error
-    if tier is None:
-        raise CourseError(
-            f"{why} Nothing was graded. `autograder doctor` says what would help; `--isolation none` grades without, "
-            "as plain nbgrader does: student code then runs as you and can read and change what you can."
-        )
-    return tier
 
 
 def configured_limits(course: Course, assignment: str, **asked: float) -> Limits:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -22,10 +21,11 @@ from autograder.grading.gradebook.rows import Refused
 from autograder.grading.gradebook.write import PATIENCE, Locked, Writer
 from autograder.grading.rebuild.trusted import TrustedCell, trusted_cells
 from autograder.grading.run import isolated, plain, state
-from autograder.grading.run.asked import choose, configured_limits, find_exercise, refuse_other_tests, who
+from autograder.grading.run.asked import configured_limits, find_exercise, refuse_other_tests, who
 from autograder.grading.run.backup import back_up
 from autograder.grading.run.journal import ASIDE, GRADED, Entry, Journal, Judged
 from autograder.grading.run.lock import grading_lock
+from autograder.grading.run.processes import Processes, choose
 from autograder.grading.run.worker import Job, Outcome, questions
 from autograder.sandbox.host import SandboxError
 from autograder.sandbox.limits import Limits
@@ -62,8 +62,7 @@ class Run:
 
     course: Course
     assignment: str
-    name: str
-    tier: Tier | None
+    processes: Processes
     limits: Limits
     trusted: dict[str, TrustedCell]
     journal: Journal
@@ -73,14 +72,20 @@ class Run:
     entries: dict[str, Entry] = field(default_factory=dict)
 
     @property
+    def tier(self) -> Tier | None:
+        """The tier of its processes, None for plain nbgrader."""
+        return self.processes.tier
+
+    @property
     def isolation(self) -> str:
         """The name of the tier."""
         return self.tier.name if self.tier else NONE
 
     def cells_of(self, exercise: str | None) -> set[str] | None:
         """The test cells of an exercise, or None if all are meant."""
-        calls = questions(self.trusted)[0]
-        return {name for name, call in calls.items() if call.exercise == exercise} if exercise else None
+        if exercise is None:
+            return None
+        return {name for name, call in questions(self.trusted)[0].items() if call.exercise == exercise}
 
     def settle(self, outcome: Outcome, writer: Writer | None) -> None:
         """Write down what came of one submission; with a writer, put its grades into the gradebook first."""
@@ -137,6 +142,7 @@ def grade(
     workers: int | None = None,
     limits: Limits | None = None,
     watcher: Watcher | None = None,
+    processes: Processes | None = None,
 ) -> Summary:
     """Grade what was handed in and is not graded yet, or has changed since; with `force`, all of it.
 
@@ -144,6 +150,7 @@ def grade(
         isolation: the tier that student code runs in; by default the best there is. "none" is plain nbgrader.
         only: an exercise that is graded anew for everybody, whatever else is as it was.
         limits: what a submission may use; by default what the course's configuration says.
+        processes: what was begun for this run already, in the tier of `isolation`; the caller stops it.
 
     What a machine cannot grade is marked as being for a person and gets no score. A run that was cut short is taken
     up where it ended. Raises CourseError if the assignment is not released, a named student handed in nothing, or
@@ -152,16 +159,16 @@ def grade(
     course.require(assignment)
     watcher = watcher or Watcher()
     began = time.monotonic()
-    tier = choose(isolation)
+    processes = processes or Processes(course, assignment, choose(isolation))
+    tier, name = processes.tier, processes.name
     chosen = who(course, assignment, students)
     limits = limits or configured_limits(course, assignment)
-    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     with ExitStack() as stack:
         stack.enter_context(grading_lock(course, assignment))
         with course.gradebook() as gradebook:
             trusted = trusted_cells(gradebook, assignment, assignment)
         journal = stack.enter_context(Journal(course, assignment))
-        run = Run(course, assignment, name, tier, limits, trusted, journal, watcher)
+        run = Run(course, assignment, processes, limits, trusted, journal, watcher)
         if tier:
             refuse_other_tests(trusted)
         exercise = find_exercise(only, trusted) if only else None
@@ -184,28 +191,25 @@ def grade(
 def carry_out(run: Run, workers: int, writer: Writer | None) -> None:
     """Run the submissions, and settle each as it ends."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    seed = run.journal.begin(run.name, secrets.token_hex(16), run.isolation, started)
-    log = run.journal.folder / f"{run.name}.log"
+    seed = run.journal.begin(run.processes.name, secrets.token_hex(16), run.isolation, started)
     try:
-        with contextlib.closing(outcomes(run, seed, workers, log)) as ended:
+        with contextlib.closing(outcomes(run, seed, workers)) as ended:
             for outcome in ended:
                 run.settle(outcome, writer)
     except SandboxError as error:
-        raise CourseError(f"{str(error)[0].upper()}{str(error)[1:]}. The log is {log}.") from error
+        raise CourseError(f"{str(error)[0].upper()}{str(error)[1:]}. The log is {run.processes.log}.") from error
 
 
-def outcomes(run: Run, seed: str, workers: int, log: Path) -> Iterator[Outcome]:
+def outcomes(run: Run, seed: str, workers: int) -> Iterator[Outcome]:
     """What comes of each submission, in the tier of the run."""
     if run.tier is None:
         yield from plain.run(run.course, run.assignment, list(run.todo), run.trusted, seed=seed, workers=workers,
-                             limit=run.limits.submission_seconds, log=log)  # fmt: skip
+                             limit=run.limits.submission_seconds, log=run.processes.log)  # fmt: skip
         return
     released = nbformat.read(run.course.release(run.assignment) / f"{run.assignment}.ipynb", as_version=4)
     given = frozenset(cell.source for cell in released.cells)
     job = Job(run.course.root, run.assignment, run.trusted, given, run.limits, run.isolation)
-    make = run.tier.make
-    yield from isolated.run(job, run.todo, seed=seed, workers=workers, log=log, look=run.watcher.look,
-                            start=lambda: make(run.assignment).begin())  # fmt: skip
+    yield from isolated.run(job, run.todo, run.processes, seed=seed, workers=workers, look=run.watcher.look)
 
 
 def in_gradebook(course: Course, assignment: str) -> set[str]:
@@ -232,7 +236,7 @@ def sort_out(run: Run, chosen: list[str], known: set[str], only: str | None, for
     for student in chosen:
         before = run.journal.entries.get(student)
         entry = run.entries[student] = Entry(
-            GRADED, state.digest_submission(run.course, student, run.assignment), version, run.name,
+            GRADED, state.digest_submission(run.course, student, run.assignment), version, run.processes.name,
             state.digest_environment(), run.isolation,
         )  # fmt: skip
         same_work = before is not None and before.submission == entry.submission

@@ -5,67 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
-import os
-import shutil
-import socket
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
 from autograder.grading.run import worker
+from autograder.grading.run.processes import Processes
 from autograder.grading.run.worker import Job, Outcome
-from autograder.sandbox import temporary, view
 
 TRIES = 3
 # how much longer than a submission may take a worker is waited for before it is taken for dead
 OVERTIME = 120.0
 SLOW_AT_ONCE = 4
-
-
-class JudgeProcess:
-    """The judge's process of a run; a context manager."""
-
-    def __init__(self, seed: str, log: Path) -> None:
-        self.folder = temporary.folder("judge")
-        self.path = str(self.folder / "j")
-        self.seed, self.log = seed, log
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(self.path)
-        self.listener.listen(256)
-        self.process: subprocess.Popen | None = None
-
-    def start(self) -> None:
-        """Start it, or another one if it has died."""
-        if self.process is not None and self.process.poll() is None:
-            return
-        environment = dict(os.environ, PYTHONPATH=str(view.PACKAGE.parent))
-        environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        command = [sys.executable, "-m", "autograder.grading.run.judging", str(self.listener.fileno())]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, pass_fds=[self.listener.fileno()], stdin=subprocess.PIPE, stdout=log, stderr=log,
-                start_new_session=True, env=environment,
-            )  # fmt: skip
-        self.process.stdin.write(self.seed.encode() + b"\n")
-        self.process.stdin.close()
-
-    def __enter__(self) -> JudgeProcess:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-        self.listener.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Member:
@@ -118,9 +73,12 @@ class Team:
         """
         waiting, tries = deque(students), dict.fromkeys(students, 0)
         limit = self.job.limits.submission_seconds + OVERTIME
+        ended: list[Outcome] = []
         while waiting or any(member.student for member in self.members):
             self.revive()  # submissions that meet a dead sandbox would wait, and be blamed for it
             self._hand_out(waiting, students)
+            yield from ended  # nobody waits while what has ended is written down
+            ended = []
             look(self.members, len(waiting))
             busy = {member.pipe: member for member in self.members if member.student}
             ready: list[Connection] = wait(list(busy), timeout=0.5)
@@ -138,7 +96,8 @@ class Team:
                     time.sleep(0.2 * tries[outcome.student])
                     waiting.append(outcome.student)
                     continue
-                yield outcome
+                ended.append(outcome)
+        yield from ended
 
     def _hand_out(self, waiting: deque[str], students: dict[str, str | None]) -> None:
         slow = sum(member.slow and bool(member.student) for member in self.members)
@@ -172,29 +131,21 @@ class Team:
 
 
 def run(
-    job: Job, students: dict[str, str | None], *, seed: str, workers: int, log: Path, start: Callable[[], Any],
+    job: Job, students: dict[str, str | None], processes: Processes, *, seed: str, workers: int,
     look: Callable[[list[Member], int], None],
 ) -> Iterator[Outcome]:  # fmt: skip
-    """Grade the students' submissions of a job in boxes of a sandbox that `start` makes, yielding each as it ends.
+    """Grade the students' submissions of a job by a run's processes, yielding each as it ends.
 
     Of a student who comes with the name of an exercise only that one is graded anew. Stopping the iteration early
     stops everything. Raises SandboxError if the sandbox cannot be started.
     """
-    with contextlib.ExitStack() as stack:
-        sandbox = start()
-        stack.callback(sandbox.stop)
-        judge = stack.enter_context(JudgeProcess(seed, log))
-        # all three load what they need at the same time
-        forkserver.set_forkserver_preload(["autograder.grading.run.worker"])
-        forkserver.ensure_running()
-        sandbox.wait()
-        job = replace(job, address=sandbox.address, judge=judge.path)
-
-        def revive() -> None:
-            judge.start()
-            if not sandbox.alive():
-                sandbox.restart()
-
-        team = Team(job, min(workers, len(students)), log, revive)
-        stack.callback(team.stop)
-        yield from team.run(students, look)
+    with processes:
+        processes.begin()
+        processes.judge.tell(seed)
+        job = replace(job, address=processes.sandbox.address, judge=processes.judge.path)
+        team = Team(job, min(workers, len(students)), processes.log, processes.revive)
+        try:
+            processes.sandbox.wait()
+            yield from team.run(students, look)
+        finally:
+            team.stop()

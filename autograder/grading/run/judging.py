@@ -1,7 +1,7 @@
 """The judge's process: it alone draws inputs, knows answers and concludes; it has no network and no gradebook.
 
-Run as a program with an open listening socket: ``python -m autograder.grading.run.judging DESCRIPTOR``, the seed on
-standard input. What students' processes sent comes in as bytes and is decoded only here.
+Run as a program with an open listening socket: ``python -m autograder.grading.run.judging DESCRIPTOR ASSIGNMENT``, the
+seed on standard input. What students' processes sent comes in as bytes and is decoded only here.
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ class Judge:
 
     def __init__(self, seed: str) -> None:
         self.seed = seed
+
+    def prepare(self, assignment: str) -> None:
+        """Draw what the checks of an assignment will ask, while the rest of the run is still starting."""
+        for exercise in checks.names(assignment):
+            self.reply({"do": "requests", "exercise": exercise}, [])
 
     def reply(self, asked: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
         """What one message of a worker is answered; where a check fails itself, that it does."""
@@ -76,9 +81,8 @@ def conclude(exercise: Exercise, seed: str, replies: list[bytes], lost: dict[str
     return whole
 
 
-def serve(listener: socket.socket, seed: str) -> None:
+def serve(listener: socket.socket, the_judge: Judge) -> None:
     """Answer workers until the run's other processes have gone."""
-    the_judge = Judge(seed)
     open_channels: dict[socket.socket, Channel] = {}
     while True:
         for sock in select.select([listener, *open_channels], [], [])[0]:
@@ -105,4 +109,6 @@ if __name__ == "__main__":
     if sys.platform == "linux":
         lock_in()
     with one_thread():
-        serve(socket.socket(fileno=int(sys.argv[1])), sys.stdin.readline().strip())
+        the_judge = Judge(sys.stdin.readline().strip())
+        the_judge.prepare(sys.argv[2])
+        serve(socket.socket(fileno=int(sys.argv[1])), the_judge)
