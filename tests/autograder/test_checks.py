@@ -330,12 +330,15 @@ def test_the_state_of_the_notebook_neither_helps_nor_hurts(name):
     before = torch.get_rng_state()
     try:
         torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
         with torch.no_grad():
-            result = check(name, *reference(exercise))
+            # a seed of its own: inputs and answers are computed now, and not remembered from another test
+            result = check(name, *reference(exercise), seed="the state of the notebook")
             assert not torch.is_grad_enabled()
-        assert torch.get_default_dtype() == torch.float64
+        assert torch.get_default_dtype() == torch.float64 and torch.get_default_device().type == "meta"
     finally:
         torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
     assert result.passed, str(result)
     assert torch.equal(torch.get_rng_state(), before)
 
