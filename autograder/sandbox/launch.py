@@ -28,6 +28,8 @@ ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "TERM": "dumb",
 }
+# for what is loaded before the first fork: each fork copies a table with an entry for every page
+LARGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 KEPT = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "ATEN_CPU_CAPABILITY")  # what a machine's numeric libraries rely on
 
 
@@ -62,7 +64,8 @@ def main(new_root: str, view: str, listener: int, ready: int, assignment: str) -
     python = root.python()
     mode = ["jupyter"] if os.environ.get("AUTOGRADER_JUPYTER") else []
     start = f"import sys; sys.path.insert(0, {root.COURSE!r}); from autograder.sandbox.zygote import main; main()"
-    os.execve(python, [python, "-I", "-B", "-c", start, str(listener), str(ready), assignment, *mode], environment())
+    command = [python, "-I", "-B", "-c", start, str(listener), str(ready), assignment, *mode]
+    os.execve(python, command, environment() | LARGE_PAGES)
 
 
 if __name__ == "__main__":
