@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autograder.course import BOOK_ASSIGNMENTS, SOLUTIONS, Course, CourseError
+from autograder.loading import quickly
 from autograder.progress import Progress, clock
 
 if TYPE_CHECKING:
@@ -182,13 +183,14 @@ def grade(course: Course, arguments: argparse.Namespace) -> int:
 
 
 def grade_with(processes: Processes, course: Course, arguments: argparse.Namespace) -> int:
-    from dataclasses import replace
+    with quickly():
+        from dataclasses import replace
 
-    from autograder.grading.reports.report import read_class
-    from autograder.grading.reports.table import as_text
-    from autograder.grading.run.backup import how_to_back_up
-    from autograder.grading.run.grade import configured_limits, grade
-    from autograder.live import Screen
+        from autograder.grading.reports.report import read_class
+        from autograder.grading.reports.table import as_text
+        from autograder.grading.run.backup import how_to_back_up
+        from autograder.grading.run.grade import configured_limits, grade
+        from autograder.live import Screen
 
     asked = {}
     if arguments.cell_timeout:
@@ -214,9 +216,10 @@ def grade_with(processes: Processes, course: Course, arguments: argparse.Namespa
 
 
 def feedback(course: Course, arguments: argparse.Namespace) -> int:
-    from autograder.grading.reports.feedback import feedback, index_path
-    from autograder.grading.reports.report import read_class
-    from autograder.grading.run.journal import GRADED
+    with quickly():
+        from autograder.grading.reports.feedback import feedback, index_path
+        from autograder.grading.reports.report import read_class
+        from autograder.grading.run.journal import GRADED
 
     rows = read_class(course, arguments.assignment)
     bar = Progress(sum(row.status == GRADED for row in rows), "pages", every=10)

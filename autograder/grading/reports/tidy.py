@@ -2,8 +2,8 @@
 
 nbconvert parses the whole page with BeautifulSoup and writes it out again, which takes longer than all else. A cell
 whose HTML is plain and closes what it opens comes out of that in a way that needs no tree (`plain`); another one is
-parsed by itself (`part`), once for all students who share it; and if that could make a difference, as when a student's
-output holds half a table, the whole page is (`whole`).
+parsed by itself (`part`), each once for all students who share it; and if that could make a difference, as when a
+student's output holds half a table, the whole page is (`whole`).
 """
 
 from __future__ import annotations
@@ -48,13 +48,14 @@ def finish(page: str, tail: str) -> str:
     before, mark, after = str(frame).partition("<x-cells></x-cells>")
     finished = []
     for cell in cells:
-        parsed = part if len(cell) <= LONGEST else part.__wrapped__
-        finished.append(text if (text := plain(cell)) is not None else parsed(cell, around))
+        written, parsed = (plain, part) if len(cell) <= LONGEST else (plain.__wrapped__, part.__wrapped__)
+        finished.append(text if (text := written(cell)) is not None else parsed(cell, around))
     if len(marks) != 1 or not mark or None in finished:
         return whole(page)
     return "".join([before, *finished, after])
 
 
+@lru_cache(maxsize=REMEMBERED)
 def plain(html: str) -> str | None:
     """The pass over HTML of simple tags that are closed in order; None for any other."""
     if "jp-Notebook" in html:

@@ -1,7 +1,7 @@
 """The judge's process: it alone draws inputs, knows answers and concludes; it has no network and no gradebook.
 
-Run as a program with an open listening socket: ``python -m autograder.grading.run.judging DESCRIPTOR ASSIGNMENT``, the
-seed on standard input. What students' processes sent comes in as bytes and is decoded only here.
+`processes.JudgeProcess` starts it with an open listening socket, and tells it the seed on standard input. What
+students' processes sent comes in as bytes and is decoded only here.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ def lock_in() -> None:
         print(f"the judge keeps its network: {error}", file=sys.stderr)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Lock in, take the seed, and judge; the arguments are a listening socket's descriptor and the assignment."""
     if sys.platform == "linux":
         lock_in()
     with one_thread():

@@ -23,6 +23,14 @@ from autograder.grading.run.journal import read_state
 from autograder.sandbox import temporary, tiers, view
 from autograder.sandbox.tiers import NONE, Tier
 
+JUDGE = """
+from autograder.loading import quickly
+
+with quickly():
+    from autograder.grading.run.judging import main
+main()
+"""
+
 
 def choose(isolation: str | None) -> Tier | None:
     """The tier, None for the one called "none"; CourseError if it is not to be had here."""
@@ -59,7 +67,7 @@ class JudgeProcess:
             return
         environment = dict(os.environ, PYTHONPATH=str(view.PACKAGE.parent))
         environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        command = [sys.executable, "-m", "autograder.grading.run.judging", str(self.listener.fileno()), self.assignment]
+        command = [sys.executable, "-c", JUDGE, str(self.listener.fileno()), self.assignment]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, pass_fds=[self.listener.fileno()], stdin=subprocess.PIPE, stdout=log, stderr=log,

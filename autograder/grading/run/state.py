@@ -15,7 +15,7 @@ from autograder.course import Course
 
 # Changes to these do not change a score.
 OUTSIDE_OF_CHECKS = frozenset(
-    "cli common_mistakes course doctor environment everything gate lint live progress release sample_class "
+    "cli common_mistakes course doctor environment everything gate lint live loading progress release sample_class "
     "serve".split()
 )
 # What student code computes with, besides Python itself.
