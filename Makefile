@@ -8,7 +8,7 @@ course:  ## the environment, the student notebooks, the book, a graded sample cl
 	@$(PYTHON) autograder/environment.py && .venv/bin/autograder course
 
 test:  ## install what the tests need, and run them all
-	@$(PYTHON) autograder/environment.py --tests && .venv/bin/autograder release && .venv/bin/python book/build.py && .venv/bin/python -m pytest -n auto --dist loadfile
+	@$(PYTHON) autograder/environment.py --tests && .venv/bin/autograder release && .venv/bin/python book/build.py && .venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 book:  ## the book alone
 	@$(PYTHON) autograder/environment.py && .venv/bin/autograder release && .venv/bin/python book/build.py

@@ -111,10 +111,18 @@ def test_a_heading_cannot_take_the_place_of_a_score_box() -> None:
         assert inspect(clean_markdown(heading, reserved=RESERVED), reserved=RESERVED)[0] == set()
 
 
+@pytest.mark.parametrize("declaration", ["<![x", "<![if x]>", "<![endif]", "<![CDATA[", "<!x", "<!", "<![ ", "<![x]>"])
+def test_a_declaration_that_a_parser_does_not_know_is_broken_like_any_other_tag(declaration: str) -> None:
+    for text in (f"{declaration}](javascript:x)", f"a {declaration} b", f"<p>{declaration}</p>", declaration):
+        cleaned = clean_markdown(text)
+        assert inspect(cleaned)[0] == set()
+        assert cleaned.replace("\u2060", "") == text  # it can be read as it was typed
+
+
 TOKENS = st.sampled_from(
     [*"<>[]()!`$*_~#|-:&;\\\"'\n ={}/", "<script>", "</script", "<img src=x ", "onerror=HIT(1)", "javascript:", "https://",
      "](", "]:", "![", "```", "~~~", "mermaid", "$$", "\\href{", "\\require{html}", "\\begin{a}", "\\end{a}", "&#60;",
-     "&lt;", "<!--", "-->", "<![CDATA[", "<?", "\u2060", "\x00", "\u202e", "data:", "attachment:a", "| a |\n|---|\n",
+     "&lt;", "<!--", "-->", "<![CDATA[", "<![", "<?", "\u2060", "\x00", "\u202e", "data:", "attachment:a", "| a |\n|---|\n",
      "    ", "\t", "> ", "- ", "1. ", "files/", "](files/", "softmax-check", "a", "B", "0", "é", "<a@b>", "<x:y>"]
 )  # fmt: skip
 

@@ -127,8 +127,11 @@ def inspect(
         return {"renderer"}, set()
     if sum(line.count("[") * len(line) for line in html.split("\n")) > MAX_BRACKET_WORK:
         return {"renderer"}, set()
-    inspector.feed(html)
-    inspector.close()
+    try:
+        inspector.feed(html)
+        inspector.close()
+    except AssertionError:  # so this parser gives up on a declaration that it does not know, such as <![x
+        inspector.found.add("html")
     found = recorder.found | inspector.found | without_formulas(source, attachments)
     if inspector.open or inspector.rawdata:
         found.add("html")
