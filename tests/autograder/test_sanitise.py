@@ -124,8 +124,8 @@ TOKENS = st.sampled_from(
     [*"<>[]()!`$*_~#|-:&;\\\"'\n ={}/", "<script>", "</script", "<img src=x ", "onerror=HIT(1)", "javascript:", "https://",
      "](", "]:", "![", "```", "~~~", "mermaid", "$$", "\\href{", "\\require{html}", "\\begin{a}", "\\end{a}", "&#60;",
      "&lt;", "<!--", "-->", "<![CDATA[", "<![", "<?", "\u2060", "\x00", "\u202e", "data:", "attachment:a",
-     "| a |\n|---|\n", "    ", "\t", "> ", "- ", "1. ", "files/", "](files/", "softmax-check", "a", "B", "0", "é", "<a@b>",
-     "<x:y>"]
+     "| a |\n|---|\n", "    ", "\t", "> ", "- ", "1. ", "files/", "](files/", "softmax-check", "a", "B", "0", "é",
+     "<a@b>", "<x:y>"]
 )  # fmt: skip
 
 
