@@ -176,7 +176,7 @@ def grade(course: Course, arguments: argparse.Namespace) -> int:
     course.require(arguments.assignment)
     with Processes(course, arguments.assignment, choose(arguments.isolation)) as processes:
         again = arguments.force or arguments.only
-        if processes.tier and (again or something_waits(course, arguments.assignment)):
+        if processes.tier and (again or something_waits(course, arguments.assignment, arguments.student)):
             processes.begin()  # it takes as long as loading all that follows
         status = grade_with(processes, course, arguments)
     return status or (feedback(course, arguments) if arguments.feedback else 0)

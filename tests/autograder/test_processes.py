@@ -37,7 +37,8 @@ def test_something_waits_until_it_is_graded_and_again_when_it_changes(course: Co
     }  # fmt: skip
     assert list(course.runs("attention").glob("*.log")) == []
     hand_in(course, tmp_path / "again", {"bela": RIGHT})
-    assert something_waits(course, "attention")
+    assert something_waits(course, "attention") and something_waits(course, "attention", ["ada", "bela"])
+    assert not something_waits(course, "attention", ["ada"]) and not something_waits(course, "attention", ["nobody"])
 
 
 def test_nothing_is_begun_where_nothing_waits(course: Course, begun, capsys) -> None:

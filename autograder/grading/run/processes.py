@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Collection
 from datetime import UTC, datetime
 from multiprocessing import forkserver
 from pathlib import Path
@@ -135,11 +136,11 @@ class Processes:
                 self.log.unlink()
 
 
-def something_waits(course: Course, assignment: str) -> bool:
-    """Whether the journal does not know what somebody has handed in: then there is something to run."""
+def something_waits(course: Course, assignment: str, students: Collection[str] = ()) -> bool:
+    """Whether somebody, or one of `students`, has handed in what the journal does not know: there is work to run."""
     known = read_state(course, assignment)
     handed_in = {path.parent.name for path in course.root.glob(f"submitted/*/{assignment}")}
     return any(
         student not in known or known[student].submission != state.digest_submission(course, student, assignment)
-        for student in sorted(handed_in)
+        for student in sorted(handed_in.intersection(students) if students else handed_in)
     )
