@@ -40,6 +40,10 @@ class Course:
     def submitted(self, student: str, assignment: str) -> Path:
         return self.root / "submitted" / student / assignment
 
+    def handed_in(self, assignment: str) -> set[str]:
+        """The students of whom there is something in submitted/."""
+        return {path.parent.name for path in self.root.glob(f"submitted/*/{assignment}")}
+
     def autograded(self, student: str, assignment: str) -> Path:
         return self.root / "autograded" / student / assignment
 

@@ -23,7 +23,7 @@ BESIDE_USR = ("bin", "sbin", "lib", "lib32", "lib64")
 # torch counts the processors here
 PROCESSORS = "/sys/devices/system/cpu"
 # glibc finds out here whether it can ask for large pages, as `launch.LARGE_PAGES` wants it to
-LARGE_PAGES = "/sys/kernel/mm/transparent_hugepage"
+PAGES = "/sys/kernel/mm/transparent_hugepage"
 WRITABLE = ("/tmp", HOME, "/dev/shm")
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -93,7 +93,7 @@ def build(root: str, view: str) -> None:
         _show(f"/dev/{name}", root)
     for name, target in LINKS.items():
         os.symlink(target, f"{root}/dev/{name}")
-    for folder in filter(os.path.isdir, (PROCESSORS, LARGE_PAGES)):
+    for folder in filter(os.path.isdir, (PROCESSORS, PAGES)):
         _show(folder, root)
     linux.mount("proc", _folder(f"{root}/proc"), "proc", linux.NOSUID | linux.NODEV | linux.NOEXEC)
     _folder(root + COURSE)

@@ -10,11 +10,14 @@ from classroom import RIGHT, running
 from recorded import hand_in
 
 from autograder import cli
-from autograder.course import Course
+from autograder.course import Course, CourseError
 from autograder.grading.run import isolated
+from autograder.grading.run.grade import grade
+from autograder.grading.run.journal import GRADED, read_state
 from autograder.grading.run.lock import grading_lock
 from autograder.grading.run.processes import JudgeProcess, Processes, choose, something_waits
 from autograder.grading.run.worker import JudgeClient
+from autograder.sandbox.host import SandboxError
 
 
 @pytest.fixture
@@ -56,7 +59,7 @@ def test_it_is_begun_before_the_run_is_loaded(course: Course, begun, monkeypatch
     assert begun == ["attention"]
 
 
-def test_a_run_that_is_refused_leaves_no_process_and_no_log(course: Course, monkeypatch, tmp_path) -> None:
+def test_a_run_that_is_refused_leaves_no_process_and_no_log(course: Course, tmp_path) -> None:
     """The lock is another's: what was begun is ended again."""
     hand_in(course, tmp_path / "in", {"ada": RIGHT})
     with grading_lock(course, "attention"):
@@ -74,6 +77,30 @@ def test_what_is_begun_is_begun_once_and_ended(course: Course) -> None:
         processes.begin()  # once is enough
         assert (processes.judge.process.pid, processes.sandbox.process.pid) == first
     assert not any(psutil.pid_exists(pid) for pid in first)
+
+
+def test_what_has_ended_is_written_even_if_the_sandbox_cannot_be_started_again(course, monkeypatch, tmp_path) -> None:
+    hand_in(course, tmp_path / "in", {"ada": RIGHT, "bela": RIGHT})
+    ended = []
+    take = isolated.Team._take
+
+    def watched(team, member):
+        if outcome := take(team, member):
+            ended.append(outcome.student)
+        return outcome
+
+    def revive(processes):
+        if ended:
+            raise SandboxError("the machine has no more processes")
+
+    monkeypatch.setattr(isolated.Team, "_take", watched)
+    monkeypatch.setattr(Processes, "revive", revive)
+    # the log that has nothing to tell is gone, and not named
+    with pytest.raises(CourseError, match=r"^The machine has no more processes\.$"):
+        grade(course, "attention", workers=1)
+    assert ended == ["ada"] and {who: entry.status for who, entry in read_state(course, "attention").items()} == {
+        "ada": GRADED
+    }  # fmt: skip
 
 
 def test_a_judge_that_dies_is_replaced_by_one_with_the_same_seed(tmp_path) -> None:

@@ -174,11 +174,9 @@ def compare(
         ("cells and probes alone, in one warm process", count, seconds["warm"]),
     ]
     if large:
-        more = (f"so of these the {large - count} more, without another start", large - count)
-        rows[2:2] = [
-            (f"the same, a class of {large}", large, seconds["large"]),
-            (*more, seconds["large"] - seconds["ours"]),
-        ]
+        more, longer = large - count, seconds["large"] - seconds["ours"]
+        rows.insert(2, (f"the same, a class of {large}", large, seconds["large"]))
+        rows.insert(3, (f"so of these the {more} more, without another start", more, longer))
     if with_otter:
         rows.append((f"Otter-Grader 7.0.0 without Docker, from {with_otter} of them", count, seconds["otter"]))
     lines = [f"| {count} submissions of {assignment}, the same points | seconds | a minute | times plain |",

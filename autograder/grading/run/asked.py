@@ -23,7 +23,7 @@ def configured_limits(course: Course, assignment: str, **asked: float) -> Limits
 
 def who(course: Course, assignment: str, students: Iterable[str]) -> list[str]:
     """The students to look at, in order; CourseError if there are none or one of them handed in nothing."""
-    everyone = {p.parent.name for p in course.root.glob(f"submitted/*/{assignment}")}
+    everyone = course.handed_in(assignment)
     if not everyone and not kept_aside(course, assignment):
         raise CourseError(
             f"Nobody has handed in '{assignment}' yet. Bring notebooks in with `autograder collect {assignment} PATH`."

@@ -197,7 +197,9 @@ def carry_out(run: Run, workers: int, writer: Writer | None) -> None:
             for outcome in ended:
                 run.settle(outcome, writer)
     except SandboxError as error:
-        raise CourseError(f"{str(error)[0].upper()}{str(error)[1:]}. The log is {run.processes.log}.") from error
+        # an empty log has been removed
+        where = f" The log is {run.processes.log}." if run.processes.log.exists() else ""
+        raise CourseError(f"{str(error)[0].upper()}{str(error)[1:]}.{where}") from error
 
 
 def outcomes(run: Run, seed: str, workers: int) -> Iterator[Outcome]:

@@ -16,6 +16,7 @@ from typing import Any
 from autograder.grading.run import worker
 from autograder.grading.run.processes import Processes
 from autograder.grading.run.worker import Job, Outcome
+from autograder.sandbox.host import SandboxError
 
 TRIES = 3
 # how much longer than a submission may take a worker is waited for before it is taken for dead
@@ -75,7 +76,11 @@ class Team:
         limit = self.job.limits.submission_seconds + OVERTIME
         ended: list[Outcome] = []
         while waiting or any(member.student for member in self.members):
-            self.revive()  # submissions that meet a dead sandbox would wait, and be blamed for it
+            try:
+                self.revive()  # submissions that meet a dead sandbox would wait, and be blamed for it
+            except SandboxError:
+                yield from ended
+                raise
             self._hand_out(waiting, students)
             yield from ended  # nobody waits while what has ended is written down
             ended = []

@@ -139,7 +139,7 @@ class Processes:
 def something_waits(course: Course, assignment: str, students: Collection[str] = ()) -> bool:
     """Whether somebody, or one of `students`, has handed in what the journal does not know: there is work to run."""
     known = read_state(course, assignment)
-    handed_in = {path.parent.name for path in course.root.glob(f"submitted/*/{assignment}")}
+    handed_in = course.handed_in(assignment)
     return any(
         student not in known or known[student].submission != state.digest_submission(course, student, assignment)
         for student in sorted(handed_in.intersection(students) if students else handed_in)
