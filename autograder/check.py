@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from autograder import checks, judge
-from autograder.probe import answers, fresh_state, one_thread
+from autograder.probe import answers, fresh_state, one_thread, own_random_state
 from autograder.result import Result
 
 LOCAL_SEED = "0"
@@ -25,6 +25,6 @@ def check(name: str, *objects: Any, seed: str | None = None) -> Result:
         raise ValueError(f"{name} needs {len(exercise.objects)} object(s), got {len(objects)}: the line is {line}")
     seed = seed or os.environ.get("AUTOGRADER_SEED") or LOCAL_SEED
     # the reference computes as ever, where a student has set another dtype or device, or switched gradients off
-    with one_thread(), fresh_state(0):
+    with one_thread(), own_random_state(), fresh_state(0):
         replies = list(answers(judge.requests(exercise, seed), objects))
         return Result(judge.judge(exercise, seed, replies))

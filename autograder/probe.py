@@ -45,8 +45,8 @@ def run(steps: list[dict[str, Any]], objects: tuple[Any, ...], *, seed: int, sec
     """Carry out ``steps`` on the student's ``objects``.
 
     Returns ``{"values": {name: value}, "error": None or {...}, "printed": text}``. Student code that raises, exits
-    or runs for longer than ``seconds`` ends the steps; what was read before stays. Only an interrupt by the
-    person at the keyboard passes through.
+    or takes longer than ``seconds`` for a step ends the steps; what was read before stays. Only an interrupt by the
+    person at the keyboard passes through. Random numbers go on from where it ends: see `own_random_state`.
     """
     names: dict[str, Any] = {"student": objects}
     values: dict[str, Any] = {}
@@ -54,33 +54,35 @@ def run(steps: list[dict[str, Any]], objects: tuple[Any, ...], *, seed: int, sec
     printed = _Capped()
     with fresh_state(seed), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         names["random"] = torch.get_rng_state()
-        for index, step in enumerate(steps):
-            try:
-                # laying down an input runs nobody's code
-                with contextlib.nullcontext() if step["do"] == "put" else time_limit(seconds):
+        index = 0
+        try:
+            with time_limit(seconds) as alarm:
+                for index, step in enumerate(steps):
+                    if step["do"] != "put":  # laying down an input runs nobody's code
+                        alarm.restart()
                     result = _carry_out(step, names)
                     if step["do"] == "read":
                         values[step["as"]] = plain(result)
                     names[step["as"]] = result
-            except KeyboardInterrupt:
-                raise
-            except BaseException as exception:
-                error = {"step": index, **_describe(exception, seconds)}
-                break
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exception:
+            error = {"step": index, **_describe(exception, seconds)}
     return {"values": values, "error": error, "printed": printed.getvalue()}
 
 
 def answers(requests: Iterable[bytes], objects: tuple[Any, ...]) -> Iterator[bytes]:
     """The reply to each request, as bytes; after ``LATE_CASES`` that took too long the rest are not tried."""
     late = 0
-    for request in requests:
-        asked = wire.decode(request)
-        if late < LATE_CASES:
-            reply = run(asked["steps"], objects, seed=asked["seed"], seconds=asked["seconds"])
-        else:
-            reply = {"values": {}, "error": _not_tried(asked["steps"]), "printed": ""}
-        late += bool(reply["error"] and reply["error"]["kind"] == "timeout")
-        yield wire.encode(reply)
+    with own_random_state():
+        for request in requests:
+            asked = wire.decode(request)
+            if late < LATE_CASES:
+                reply = run(asked["steps"], objects, seed=asked["seed"], seconds=asked["seconds"])
+            else:
+                reply = {"values": {}, "error": _not_tried(asked["steps"]), "printed": ""}
+            late += bool(reply["error"] and reply["error"]["kind"] == "timeout")
+            yield wire.encode(reply)
 
 
 def _not_tried(steps: list[dict[str, Any]]) -> dict[str, Any]:
@@ -261,15 +263,25 @@ class _Capped(io.StringIO):
 
 
 @contextlib.contextmanager
-def fresh_state(seed: int) -> Iterator[None]:
-    """Run with known seeds, dtype, device and grad mode; give the student's own back afterwards."""
-    dtype = torch.get_default_dtype()
+def own_random_state() -> Iterator[None]:
+    """Give the states of all random numbers back afterwards: the student's go on as if nothing had been drawn."""
     states = random.getstate(), numpy.random.get_state()
-    rng, grad = torch.random.fork_rng(devices=[]), torch.enable_grad()
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            numpy.random.set_state(states[1])
+
+
+@contextlib.contextmanager
+def fresh_state(seed: int) -> Iterator[None]:
+    """Run with known seeds, dtype, device and grad mode; give the student's own back afterwards, but for the seeds."""
+    dtype = torch.get_default_dtype()
     # only where it changes something: in it, every operation makes a detour through Python
     elsewhere = torch.get_default_device().type != "cpu"
     cpu = torch.device("cpu") if elsewhere else contextlib.nullcontext()
-    with rng, grad, cpu, warnings.catch_warnings():
+    with torch.enable_grad(), cpu, warnings.catch_warnings():
         try:
             torch.set_default_dtype(torch.float32)
             # torch.manual_seed would also queue a call for CUDA, with a formatted stack, at every case
@@ -279,8 +291,6 @@ def fresh_state(seed: int) -> Iterator[None]:
             yield
         finally:
             torch.set_default_dtype(dtype)
-            random.setstate(states[0])
-            numpy.random.set_state(states[1])
 
 
 @contextlib.contextmanager
@@ -295,9 +305,25 @@ def one_thread() -> Iterator[None]:
 
 
 class Alarm:
-    """Whether a time limit has been reached."""
+    """A limit on the time of what runs; `rang` says whether it was reached."""
 
     rang = False
+
+    def __init__(self, seconds: float, timers: dict[int, tuple[int, float]]) -> None:
+        self.seconds, self.timers = seconds, timers
+
+    def restart(self) -> None:
+        """Give what runs from now on all of the time."""
+        for timer, delay in self.timers.values():
+            signal.setitimer(timer, delay)
+
+    def ring(self, number: int, _: Any) -> None:
+        """Raise TimeLimit; as a handler of the timers' signals."""
+        # once is not always enough: an `except:` or a destructor of the student's may swallow the first
+        timer, delay = self.timers[number]
+        signal.setitimer(timer, max(delay, 1.0))
+        self.rang = True
+        raise TimeLimit(f"no end within {self.seconds:g} seconds")
 
 
 @contextlib.contextmanager
@@ -307,22 +333,13 @@ def time_limit(seconds: float) -> Iterator[Alarm]:
     Computing time is counted and not the clock's, so that a busy machine takes no points from anybody. Works in
     the main thread of a Unix process; elsewhere there is no limit from inside.
     """
-    alarm = Alarm()
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield alarm
+        yield Alarm(seconds, {})
         return
     timers = {signal.SIGPROF: (signal.ITIMER_PROF, seconds), signal.SIGALRM: (signal.ITIMER_REAL, PATIENCE * seconds)}
-
-    def ring(number: int, _: Any) -> None:
-        # once is not always enough: an `except:` or a destructor of the student's may swallow the first
-        timer, delay = timers[number]
-        signal.setitimer(timer, max(delay, 1.0))
-        alarm.rang = True
-        raise TimeLimit(f"no end within {seconds:g} seconds")
-
-    before = {number: signal.signal(number, ring) for number in timers}
-    for timer, delay in timers.values():
-        signal.setitimer(timer, delay)
+    alarm = Alarm(seconds, timers)
+    before = {number: signal.signal(number, alarm.ring) for number in timers}
+    alarm.restart()
     try:
         yield alarm
     finally:

@@ -165,41 +165,48 @@ class _Reader:
     def value(self, node: Any, depth: int) -> Any:
         if depth == 0:
             raise WireError(f"nested deeper than {MAX_DEPTH}")
-        if node is None or isinstance(node, (bool, str)):
+        kind = type(node)
+        if kind is dict and len(node) == 1:
+            ((tag, body),) = node.items()
+            try:
+                return self.tagged(tag, body, depth - 1)
+            except WireError:
+                raise
+            except (TypeError, ValueError, LookupError, RuntimeError, OverflowError) as error:
+                raise WireError(f"a value tagged {tag[:20]!r} is out of form") from error
+        if kind is str or node is None or kind is bool:
             return node
-        if isinstance(node, int) and -EXACT < node < EXACT or isinstance(node, float) and math.isfinite(node):
+        if kind is int and -EXACT < node < EXACT or kind is float and math.isfinite(node):
             return node
-        if not isinstance(node, dict) or len(node) != 1:
-            raise WireError("a value without a tag, or a number out of range")
-        ((tag, body),) = node.items()
-        try:
-            return self.tagged(tag, body, depth - 1)
-        except WireError:
-            raise
-        except (TypeError, ValueError, LookupError, RuntimeError, OverflowError) as error:
-            raise WireError(f"a value tagged {tag[:20]!r} is out of form") from error
+        raise WireError("a value without a tag, or a number out of range")
 
     def tagged(self, tag: str, body: Any, depth: int) -> Any:
-        match tag:
-            case "i" if isinstance(body, str) and WHOLE.fullmatch(body):
-                return int(body)
-            case "f" if body in ("nan", "inf", "-inf"):
-                return float(body)
-            case "b" if isinstance(body, str):
-                return base64.b64decode(body, validate=True)
-            case "l" | "u" if isinstance(body, list):
+        # in the order of how often they come: a request holds several hundred of these
+        kind = type(body)
+        if kind is list:
+            if tag == "d" and all(type(pair) is list and len(pair) == 2 for pair in body):
+                pairs = [
+                    (key if type(key) is str else self.value(key, depth), self.value(item, depth)) for key, item in body
+                ]
+                if len(pairs) > MAX_COLLISIONS:
+                    _refuse_collisions([key for key, _ in pairs])
+                return dict(pairs)
+            if tag in ("l", "u"):
                 items = [self.value(item, depth) for item in body]
                 return items if tag == "l" else tuple(items)
-            case "d" if isinstance(body, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in body):
-                pairs = [(self.value(key, depth), self.value(item, depth)) for key, item in body]
-                _refuse_collisions([key for key, _ in pairs])
-                return dict(pairs)
-            case "r" if isinstance(body, list) and isinstance(body[0], str) and all(map(_is_part, body)):
-                return Ref(body[0], tuple(body[1:]))
-            case "o" if isinstance(body, list) and len(body) == 2 and all(isinstance(part, str) for part in body):
-                return Other(*body)
-            case "t" if isinstance(body, list) and len(body) == 5:
+            if tag == "t" and len(body) == 5:
                 return self.tensor(*body)
+            if tag == "r" and type(body[0]) is str and all(map(_is_part, body)):
+                return Ref(body[0], tuple(body[1:]))
+            if tag == "o" and len(body) == 2 and all(type(part) is str for part in body):
+                return Other(*body)
+        elif kind is str:
+            if tag == "i" and WHOLE.fullmatch(body):
+                return int(body)
+            if tag == "f" and body in ("nan", "inf", "-inf"):
+                return float(body)
+            if tag == "b":
+                return base64.b64decode(body, validate=True)
         raise WireError(f"no value is tagged {tag[:20]!r} like this")
 
     def tensor(self, name: Any, shape: Any, offset: Any, device: Any, requires_grad: Any) -> Tensor:
@@ -227,8 +234,9 @@ class _Reader:
             data = torch.frombuffer(bytearray(self.buffers[offset:end]), dtype=torch.uint8).ne(0)
         else:
             data = torch.frombuffer(bytearray(self.buffers[offset:end]), dtype=dtype)
+        data = data.reshape(shape)
         # integer tensors cannot require gradients: a claim that they do is ignored rather than believed
-        return data.reshape(shape).requires_grad_(requires_grad and (dtype.is_floating_point or dtype.is_complex))
+        return data.requires_grad_() if requires_grad and (dtype.is_floating_point or dtype.is_complex) else data
 
 
 def _is_part(part: Any) -> bool:

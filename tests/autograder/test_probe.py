@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autograder import given, probe
+from autograder import given, probe, wire
 from autograder.given import HERE
 from autograder.program import Plan
 from autograder.wire import Other, Ref
@@ -54,6 +54,18 @@ def test_an_error_is_described_not_raised(function, kind, type_):
 
 def call_forever():
     return call_forever()
+
+
+def test_each_step_has_all_of_the_time():
+    def spin():
+        began = time.process_time()
+        while time.process_time() - began < 0.3:
+            pass
+
+    plan = Plan()
+    for _ in range(3):
+        plan.expect(plan.call(), None, "")
+    assert run(plan, spin, seconds=0.6)["error"] is None
 
 
 def test_an_endless_loop_ends():
@@ -149,8 +161,10 @@ def test_every_case_starts_from_known_state_and_leaves_none_behind():
         torch.set_grad_enabled(False)
         return torch.rand(2).double(), random.random(), float(numpy.random.rand())
 
-    first, _ = call(draw)
-    second, _ = call(draw)
+    plan = Plan()
+    plan.expect(plan.call(), None, "")
+    request = wire.encode({"steps": plan.steps, "seed": 1, "seconds": 5.0})
+    first, second = (next(iter(wire.decode(a)["values"].values())) for a in probe.answers([request] * 2, (draw,)))
     assert torch.equal(first[0], second[0]) and first[1:] == second[1:]
     assert torch.equal(torch.get_rng_state(), before[0]) and random.getstate() == before[1]
     assert numpy.random.get_state()[1].tolist() == before[2]
