@@ -20,7 +20,7 @@ from autograder.sandbox import kernel
 PRELOADED = (
     "torch", "numpy", "numpy.random", "numpy.fft", "einops", "einops.layers.torch", "torch.nn.functional",
     "torch._meta_registrations", "torch.utils._device", "statistics",
-    "torch._decomp", "torch._refs", "torch.fx.experimental.symbolic_shapes", "torch.func", "torch.utils.data",
+    "torch._decomp", "torch._refs", "torch.func", "torch.utils.data",
     "einops._backends", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "autograder.probe",
     "autograder.sandbox.runner", "autograder.check",
 )  # fmt: skip
@@ -43,8 +43,7 @@ def main() -> None:
     else:
         importlib.import_module("autograder.sandbox.runner").prepare()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for: let the system bury them
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # and stays where it is: forks share it
     gc.enable()
     os.write(ready, b"ready")
     os.close(ready)

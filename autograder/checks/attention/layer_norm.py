@@ -83,7 +83,7 @@ def contract(draw: Draw, plan: Plan) -> None:
     x = plan.put(values, grad=True)
     plan.backward(plan.call(x, on=module), cotangent)
     leaves = [t.double().requires_grad_() for t in (values, weight, bias)]
-    oracle(*leaves, 1e-5).backward(cotangent.double())
+    (oracle(*leaves, 1e-5) * cotangent).sum().backward()
     for ref, leaf, name in zip((x, module["weight"], module["bias"]), leaves, ("x", "`weight`", "`bias`"), strict=True):
         plan.expect_grad(ref, leaf.grad.float(), name)
 

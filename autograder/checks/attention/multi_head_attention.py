@@ -117,7 +117,7 @@ def nothing_to_attend_to(draw: Draw, plan: Plan) -> None:
     cotangent = draw.normal(*values.shape)
     plan.expect(got, want.detach().float(), "the output")
     plan.backward(got, cotangent)
-    want.backward(cotangent.double())
+    (want * cotangent).sum().backward()
     plan.expect_grad(x, leaf.grad.float(), "x")
 
 
@@ -132,7 +132,7 @@ def contract(draw: Draw, plan: Plan) -> None:
     got = plan.call(x, context=context, on=module)
     leaves = {name: weight.double().requires_grad_() for name, weight in weights.items()}
     cotangent = draw.normal(*values.shape)
-    oracle(values, context, leaves, heads).backward(cotangent.double())
+    (oracle(values, context, leaves, heads) * cotangent).sum().backward()
     plan.backward(got, cotangent)
     plan.expect(x, values, "x after the call")
     for name in ("query.weight", "key.weight", "value.weight", "value.bias", "out.weight", "out.bias"):

@@ -88,7 +88,7 @@ def gradients(draw: Draw, plan: Plan) -> None:
     plan.backward(plan.call(x, on=block), cotangent)
     leaf = values.double().requires_grad_()
     leaves = {name: weight.double().requires_grad_() for name, weight in weights.items()}
-    oracle(leaf, leaves, heads).backward(cotangent.double())
+    (oracle(leaf, leaves, heads) * cotangent).sum().backward()
     plan.expect_grad(x, leaf.grad.float(), "x", atol=1e-3, rtol=1e-3)
     for name in ("norm1.weight", "attn.query.weight", "attn.out.bias", "norm2.bias", "mlp.0.weight", "mlp.2.bias"):
         plan.expect_grad(block[name], leaves[name].grad.float(), f"`{name}`", atol=1e-3, rtol=1e-3)

@@ -71,7 +71,7 @@ def contract(draw: Draw, plan: Plan) -> None:
     leaf, twin = plan.put(values, grad=True), values.clone().requires_grad_()
     want = oracle(n, twin, 2)
     cotangent = draw.normal(*want.shape, dtype=torch.float64)
-    want.backward(cotangent)
+    (want * cotangent).sum().backward()
     plan.backward(plan.call(n, leaf, stride=2), cotangent)
     plan.expect_grad(leaf, twin.grad, "the kernel")
 

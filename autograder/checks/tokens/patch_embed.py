@@ -94,7 +94,7 @@ def contract(draw: Draw, plan: Plan) -> None:
     images = plan.put(values, grad=True)
     plan.backward(plan.call(images, on=module), cotangent)
     leaves = [t.double().requires_grad_() for t in (values, weight, bias)]
-    oracle(leaves[0], patch, *leaves[1:]).backward(cotangent.double())
+    (oracle(leaves[0], patch, *leaves[1:]) * cotangent).sum().backward()
     refs = zip((images, module["proj.weight"], module["proj.bias"]), leaves, strict=True)
     for (ref, leaf), name in zip(refs, ("the images", "`proj.weight`", "`proj.bias`"), strict=True):
         plan.expect_grad(ref, leaf.grad.float(), name, atol=1e-4)
