@@ -7,12 +7,18 @@
 import importlib
 import sys
 
+# what jsonschema checks formats with, such as colours and durations, which notebooks do not have
+FORMATS = (
+    "fqdn", "isoduration", "rfc3339_validator", "rfc3986_validator", "rfc3987", "rfc3987_syntax", "uri_template",
+    "webcolors",
+)  # fmt: skip
+
 if "jsonschema" not in sys.modules:
-    # At its import jsonschema compiles grammars of a format that notebooks do not have, for longer than a submission
-    # takes. Without the module that holds them it leaves the format out.
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    # At its import it loads these and compiles grammars, for longer than a submission takes. It does without those
+    # that are not there.
+    hidden = [name for name in FORMATS if sys.modules.setdefault(name, None) is None]  # type: ignore[arg-type]
     try:
         importlib.import_module("jsonschema")
     finally:
-        if sys.modules["rfc3987_syntax"] is None:
-            del sys.modules["rfc3987_syntax"]
+        for name in hidden:
+            del sys.modules[name]
