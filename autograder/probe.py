@@ -178,7 +178,9 @@ def _load(module: Any, weights: dict[str, Tensor], optional: list[str]) -> None:
 
 def _back_propagate(output: Tensor, cotangent: Tensor) -> None:
     if output.shape != cotangent.shape:
-        raise Unmet(f"the output has shape {list(output.shape)}, not {list(cotangent.shape)}: no gradient can flow back")
+        raise Unmet(
+            f"the output has shape {list(output.shape)}, not {list(cotangent.shape)}: no gradient can flow back"
+        )
     # what output.backward(cotangent) does, which would load sympy first to compare two shapes
     (output * cotangent).sum().backward()
 

@@ -79,9 +79,9 @@ class BwrapAddress:
 
     def open(self, limits: Limits, mode: str = "cells") -> spawn.SpawnedBox:
         """A fresh box; raises SandboxError if bubblewrap cannot make it."""
-        if mode != "cells":
+        if mode == "jupyter":
             raise SandboxError("only the tier namespaces can run a Jupyter kernel")
-        return spawn.SpawnedBox(command(self.folder, limits), limits)
+        return spawn.SpawnedBox(command(self.folder, limits), limits, mode)
 
 
 def sandbox(assignment: str) -> spawn.Spawner:

@@ -142,12 +142,12 @@ class ContainerAddress:
 
     def open(self, limits: Limits, mode: str = "cells") -> spawn.SpawnedBox:
         """A fresh box; raises SandboxError if the engine cannot make it."""
-        if mode != "cells":
+        if mode == "jupyter":
             raise SandboxError("only the tier namespaces can run a Jupyter kernel")
         name = engine()
         if not name:
             raise SandboxError("neither Docker nor Podman answers any more")
-        return spawn.SpawnedBox(command(name, self.folder, limits), limits)
+        return spawn.SpawnedBox(command(name, self.folder, limits), limits, mode)
 
 
 def sandbox(assignment: str) -> spawn.Spawner:

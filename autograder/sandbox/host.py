@@ -83,7 +83,10 @@ class Address:
     path: str
 
     def open(self, limits: Limits, mode: str = "cells") -> Box:
-        """A fresh box; raises SandboxError if the zygote does not answer."""
+        """A fresh box; raises SandboxError if the zygote does not answer.
+
+        Its `mode` is "cells", "plots" if cells draw with matplotlib, or "jupyter" for a Jupyter kernel.
+        """
         ours, theirs = socket.socketpair()
         sock = socket.socket(socket.AF_UNIX)
         try:

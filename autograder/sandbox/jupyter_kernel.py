@@ -23,7 +23,7 @@ from autograder.sandbox.shell import Shell
 
 CHANNELS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 # imported before the first fork where kernels are forked
-PRELOADED = ("ipykernel.ipkernel", "ipykernel.zmqshell", "matplotlib_inline.backend_inline")
+PRELOADED = ("ipykernel.ipkernel", "ipykernel.zmqshell")
 
 
 class Descriptors:

@@ -17,6 +17,7 @@ from autograder.sandbox.limits import Limits
 HOME = "/home/student"
 WRITABLE = {"home": HOME, "shm": "/dev/shm", "tmp": "/tmp"}  # "/tmp" last: all three are made in there
 LOOK_EVERY = 0.1
+MOST_ASKED = 65536  # bytes that say what a box is to be like
 PAGE = resource.getpagesize()
 MEGABYTE = 1 << 20
 
@@ -29,7 +30,7 @@ def supervise(connection: socket.socket) -> int:
     namespace and has no capability of its own. Returns an exit status.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    data, descriptors, _, _ = socket.recv_fds(connection, 65536, 1)
+    data, descriptors, _, _ = socket.recv_fds(connection, MOST_ASKED, 1)
     if not data or not descriptors:
         return 1
     setup = json.loads(data)

@@ -94,7 +94,6 @@ def make() -> Shell:
     config.InteractiveShell.cache_size = 100
     shell = Shell.instance(config=config)
     shell.exit_now = False
-    shell.enable_matplotlib("inline")
     for name in ("input", "raw_input"):
         setattr(builtins, name, refuse_input)
     return shell

@@ -38,7 +38,7 @@ class Address(Protocol):
 class SpawnedBox:
     """One submission's sandbox: `sock` leads to the runner inside, `process` is the program that made it."""
 
-    def __init__(self, command: list[str], limits: Limits) -> None:
+    def __init__(self, command: list[str], limits: Limits, mode: str = "cells") -> None:
         self.sock, theirs = socket.socketpair()
         self.said: dict[str, object] = {}
         self.rest = self.log = b""
@@ -51,7 +51,7 @@ class SpawnedBox:
         finally:
             theirs.close()
         with contextlib.suppress(ChannelError):  # if it has ended already, its own words say why
-            Channel(self.sock).send({"limits": limits.as_dict()}, seconds=START_SECONDS)
+            Channel(self.sock).send({"limits": limits.as_dict(), "mode": mode}, seconds=START_SECONDS)
         self._listen("ready", START_SECONDS)
         if "ready" not in self.said:
             self.close()

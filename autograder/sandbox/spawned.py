@@ -50,10 +50,12 @@ def main() -> None:
     """Load what notebooks need, say that all is ready, and run a submission to its end."""
     pipes = Pipes(os.dup(0), os.dup(1))
     zygote.silence()
-    limits = Limits.of(Channel(pipes).receive()[0]["limits"])
-    for name in zygote.PRELOADED:
-        importlib.import_module(name)
+    asked = Channel(pipes).receive()[0]
+    limits = Limits.of(asked["limits"])
+    zygote.load(zygote.PRELOADED)
     importlib.import_module("autograder.sandbox.runner").prepare()
+    if asked["mode"] == "plots":
+        zygote.load(zygote.PLOTTING)
     most = kernel.most_memory(limits)
     pid = os.fork()
     if pid == 0:

@@ -12,8 +12,10 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterable
 
 from autograder.sandbox import kernel
+from autograder.sandbox.kernel import MOST_ASKED
 
 # imported before the first fork, so that no submission pays for it; the later ones are what torch imports at the
 # first use of a feature that probes or notebooks use
@@ -21,9 +23,10 @@ PRELOADED = (
     "torch", "numpy", "numpy.random", "numpy.fft", "einops", "einops.layers.torch", "torch.nn.functional",
     "torch._meta_registrations", "torch.utils._device", "statistics",
     "torch._decomp", "torch._refs", "torch.func", "torch.utils.data",
-    "einops._backends", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "autograder.probe",
-    "autograder.sandbox.runner", "autograder.check",
+    "einops._backends", "autograder.probe", "autograder.sandbox.runner", "autograder.check",
 )  # fmt: skip
+# not before somebody's notebook draws: it takes a third of a second, and few do
+PLOTTING = ("matplotlib.pyplot", "matplotlib_inline.backend_inline")
 # torch imports it for derivatives of functions and for modules of the course from later rooms on; it takes a second
 LATER = ("torch._dynamo",)
 LIGHT_ROOMS = ("tokens", "attention", "positions")
@@ -33,26 +36,34 @@ def main() -> None:
     """Import, say that all is ready, and then fork for every connection; never returns."""
     listener, ready, room = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
     silence()
-    gc.disable()  # what is loaded stays: looking through it for garbage meanwhile takes a fifth of the time
     os.environ.pop("GLIBC_TUNABLES", None)  # meant for this process, not for those that students start
-    for name in PRELOADED if room in LIGHT_ROOMS else PRELOADED + LATER:
-        importlib.import_module(name)
+    load(PRELOADED if room in LIGHT_ROOMS else PRELOADED + LATER)
     if "jupyter" in sys.argv[4:]:
-        for name in importlib.import_module("autograder.sandbox.jupyter_kernel").PRELOADED:
-            importlib.import_module(name)
+        load(PLOTTING)
+        load(importlib.import_module("autograder.sandbox.jupyter_kernel").PRELOADED)
     else:
         importlib.import_module("autograder.sandbox.runner").prepare()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for: let the system bury them
-    gc.freeze()  # and stays where it is: forks share it
-    gc.enable()
+    gc.freeze()
     os.write(ready, b"ready")
     os.close(ready)
     while True:
         connection, _ = listener.accept()
+        if b'"mode": "plots"' in connection.recv(MOST_ASKED, socket.MSG_PEEK):
+            load(PLOTTING)
         if os.fork() == 0:
             listener.close()
             os._exit(kernel.supervise(connection))
         connection.close()
+
+
+def load(names: Iterable[str]) -> None:
+    """Import modules, and leave them out of every search for garbage: forks share what nobody touches."""
+    gc.disable()  # it would search all of them meanwhile, which takes a fifth of the time
+    for name in names:
+        importlib.import_module(name)
+    gc.freeze()
+    gc.enable()
 
 
 def silence() -> None:

@@ -35,8 +35,8 @@ def call(number, *arguments):
 class Inside:
     """A box of `address`; called with the lines of a cell, it runs them there and returns their `found`."""
 
-    def __init__(self, address: Any, limits: Limits = LIMITS) -> None:
-        self.box = address.open(limits)
+    def __init__(self, address: Any, limits: Limits = LIMITS, mode: str = "cells") -> None:
+        self.box = address.open(limits, mode)
         self.session = Session(self.box, limits, time.monotonic() + limits.submission_seconds)
         self.session.cell(PRELUDE)
 

@@ -76,6 +76,16 @@ def test_the_outcome_is_that_of_every_other_tier(sandbox, outcomes) -> None:
     assert outputs[6][-1][0] == "notice" and all(outcome == outcomes[id(sandbox)] for outcome in outcomes.values())
 
 
+def test_what_draws_is_loaded_beforehand_only_for_those_who_draw(sandbox) -> None:
+    loaded = "found = ['matplotlib.pyplot' in sys.modules, 'torch' in sys.modules]"
+    with Inside(sandbox.address) as inside:
+        assert inside(loaded) == [False, True]
+    with Inside(sandbox.address, mode="plots") as inside:
+        assert inside(loaded) == [True, True]
+        shown, _ = inside.session.cell(CELLS[2])
+        assert "image/png" in shown[-1]["data"]
+
+
 def test_there_is_no_network_and_nothing_of_the_machine_to_read(sandbox, tmp_path) -> None:
     (tmp_path / "course").mkdir()
     (tmp_path / "course" / "gradebook.db").write_text("secret")

@@ -114,6 +114,7 @@ def make_exporter(course: Course) -> HTMLExporter:
     converter = GenerateFeedback(coursedir=course.coursedir(), config=course.config())
     kind = WarmExporter if converter.exporter_class is HTMLExporter else converter.exporter_class
     new = kind(parent=converter, config=converter.config)
+    new.optimistic_validation = True  # once, and not after each step: they are nbgrader's own
     for step in converter.preprocessors:
         new.register_preprocessor(GivenGrades if step is GetGrades else step)
     if isinstance(new, WarmExporter):

@@ -115,7 +115,7 @@ class Run:
         """Have judged results written; False if that had to be put off, or cannot be done for this student."""
         try:
             only = None if only is None else set(only)
-            writer.write(student, nbformat.reads(notebook, as_version=4), only=only)
+            writer.write(student, nbformat.v4.reads(notebook), only=only)
         except Locked as error:
             # It is kept as it is judged, and the next run writes it. The others do not wait as long.
             writer.patience = 1.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_output
 
 from autograder.grading.sanitise import text as texts
 from autograder.grading.sanitise.outputs import Budget, clean_outputs
@@ -26,7 +26,9 @@ def result_output(verdict: Verdict, heading: str = "", execution_count: int | No
     """
     clean = clean_verdict(verdict)
     data = {"text/plain": repr(float(clean.points)), "text/html": as_html(clean, heading), MIME: clean.as_dict()}
-    return new_output("execute_result", data=data, execution_count=execution_count)
+    # made by hand: nbformat's new_output would check it against the schema, which the whole notebook is later
+    result = {"output_type": "execute_result", "data": data, "metadata": {}, "execution_count": execution_count}
+    return nbformat.from_dict(result)
 
 
 def clean_verdict(verdict: Verdict) -> Verdict:
