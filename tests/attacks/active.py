@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from bleach._vendor import html5lib  # parses as browsers do; nbconvert brings it along
 
@@ -10,6 +11,7 @@ MARK = "pwned"
 HTML = "{http://www.w3.org/1999/xhtml}"
 DATA_TYPES = ("json", "template", "plain")
 LOADS = {"iframe", "object", "embed", "link", "base", "meta", "form", "frame", "frameset", "applet", "portal"}
+INERT = {".ipynb", ".txt", ".csv", ".json", ".py", ".md", ".png"}  # no browser runs what is in these
 ADDRESSES = {"href", "src", "action", "formaction", "data", "srcdoc", "content", "ping", "poster", "background"}
 
 
@@ -35,6 +37,17 @@ def active_content(page: str) -> list[str]:
             elif key in ADDRESSES and address.startswith(("javascript:", "data:text/html", "vbscript:")):
                 found.add(f"{name}[{key}]")
     return sorted(found)
+
+
+def copied_pages(course: Path, assignment: str) -> list[str]:
+    """Students' files with the mark where formgrader serves them, but for those that a browser shows as text."""
+    return sorted(
+        str(path.relative_to(course))
+        for kind in ("autograded", "feedback")
+        for path in course.glob(f"{kind}/*/{assignment}/**/*")
+        if path.is_file() and path.suffix.lower() not in INERT and path.name != f"{assignment}.html"
+        and MARK.encode() in path.read_bytes()
+    )  # fmt: skip
 
 
 def is_data(kind: str) -> bool:

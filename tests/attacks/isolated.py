@@ -27,7 +27,7 @@ from autograder.course import REPOSITORY, SOLUTIONS, Course
 from autograder.grading.reports.feedback import feedback
 from autograder.grading.reports.report import Row, read_class
 from tests.attacks import corpus
-from tests.attacks.active import MARK, active_content
+from tests.attacks.active import MARK, active_content, copied_pages
 from tests.attacks.attack import Attack
 from tests.attacks.bait import Bait, changes, fingerprint, lay_out
 from tests.attacks.hand_in import hand_in
@@ -209,10 +209,11 @@ def bears_mark(course: Course, student: str) -> bool:
 
 
 def active_pages(course: Course) -> dict[str, list[str]]:
-    """What acts on the feedback pages and in their index."""
+    """What acts on the feedback pages and in their index, and pages that students handed in beside a notebook."""
     pages = {
         str(p.relative_to(course.root)): active_content(p.read_text()) for p in course.root.glob("feedback/**/*.html")
     }
+    pages |= {name: ["a page of a student's"] for name in copied_pages(course.root, ASSIGNMENT)}
     return {name: found for name, found in pages.items() if found}
 
 

@@ -22,7 +22,7 @@ from typing import NoReturn
 
 from nbgrader.apps.nbgraderapp import NbGraderApp
 
-from tests.attacks.active import MARK, active_content
+from tests.attacks.active import MARK, active_content, copied_pages
 from tests.attacks.attack import Attack, File, Item, lay
 from tests.attacks.bait import LARGE, Bait, changes, fingerprint, lay_out
 from tests.attacks.kit import ASSIGNMENT, Kit
@@ -95,7 +95,8 @@ def observe(course: Path, bait: Bait, watched: list[Path], has_archive: bool, al
         "reached": sorted(set(bait.calls)),
         "active": {
             name: active for name, page in pages.items() if (active := active_content(page.read_text(errors="replace")))
-        },
+        }
+        | {name: ["a page of the student's"] for name in copied_pages(course, ASSIGNMENT)},
         "left_running": len(others()),
     }
 

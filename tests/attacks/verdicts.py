@@ -64,7 +64,7 @@ def plain_outcome(attack: Attack, facts: dict[str, Any]) -> list[str]:
     if facts["reached"]:
         found.append("a local service was reached")
     if facts["active"]:
-        found.append("active content on the feedback page")
+        found.append("active content on a page")
     if facts["left_running"]:
         found.append("processes were left running")
     if any(student[:1] in ("=", "+", "-", "@") for student, _ in facts["exported"]):

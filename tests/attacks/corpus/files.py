@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tests.attacks.attack import Attack, File, Folder, Handed, Item, Link, Pipe, Sparse, either, person
+from tests.attacks.attack import Attack, File, Folder, Handed, Item, Link, Pipe, Sparse, either, person, safe
 from tests.attacks.kit import Kit
 from tests.attacks.making import Make
 
 ODD = person("link", "device", "file", "notebook")
+PAGE = "<script>fetch('/formgrader/api/students').then(pwned)</script>"
 STOLEN = """
 import pathlib
 
@@ -125,6 +126,19 @@ ATTACKS = [
             "stdlib-beside", *[File(f"{name}.py", STOLEN) for name in ("json", "random", "signal", "struct", "socket")]
         ),
         LEFT_OUT,
+    ),
+    Attack(
+        "pages-beside",
+        "pages with scripts beside it, for whoever opens them in formgrader",
+        beside(
+            "pages-beside",
+            File("plot.html", PAGE),
+            File("plots/PLOT.HTM", PAGE),
+            File("plot.xhtml", f'<html xmlns="http://www.w3.org/1999/xhtml">{PAGE}</html>'),
+            File("plot.svg", f'<svg xmlns="http://www.w3.org/2000/svg">{PAGE}</svg>'),
+            File("plot.xml", f'<p xmlns="http://www.w3.org/1999/xhtml">{PAGE}</p>'),
+        ),
+        safe(),
     ),
     Attack(
         "helper-beside",
