@@ -1,4 +1,4 @@
-"""Feedback pages: nbgrader's own to the last character, made fast, and each page's trouble its own."""
+"""Feedback pages: nbgrader's own but for the list at the top, made fast, and each page's trouble its own."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from autograder.course import Course
 from autograder.grading.gradebook.grades import Grades, read_grades
 from autograder.grading.gradebook.write import Writer
 from autograder.grading.reports import tidy
+from autograder.grading.reports.contents import name_questions
 from autograder.grading.reports.feedback import feedback, index_path
 from autograder.grading.reports.render import GivenGrades, exporter, page, render
 from autograder.grading.reports.report import Row
@@ -83,6 +84,36 @@ def graded(released: Course, tmp_path_factory) -> Course:
     return course
 
 
+def apart(page: bytes) -> tuple[list[str], str]:
+    """The lines of the title and the list at the top of a page, and all that stands around them."""
+    soup = BeautifulSoup(page, "html.parser")
+    heading = soup.select_one("div.panel-heading")
+    lines = [" ".join(tag.get_text().split()) for tag in heading.select("h4, li")]
+    heading.clear()
+    return lines, str(soup)
+
+
+def test_the_list_at_the_top_names_each_question_and_those_that_nobody_has_marked(
+    graded: Course, tmp_path: Path
+) -> None:
+    course = twin(graded, tmp_path / "course")
+    assert feedback(course, "attention", rows(course)) == {}
+    ada, ben = ((course.feedback(who, "attention") / "attention.html").read_bytes() for who in ("ada", "ben"))
+    hers, his = apart(ada)[0], apart(ben)[0]
+    assert hers[0].startswith("attention (Score: ") and his[0].startswith("attention (Score so far: ")
+    assert "softmax (Score: 2.6 / 5.0)" in hers and "softmax (Score: 2.5 / 5.0)" in his
+    assert "explain (Score: 1.25 / 2.0)" in hers and "Comment on explain" in hers
+    assert "explain (not marked yet, of 2)" in his
+    assert not [line for line in hers + his if "Test cell" in line or "Written" in line]
+    soup = BeautifulSoup(ada, "html.parser")
+    assert {tag["href"][1:] for tag in soup.select("#toc a")} <= {tag["name"] for tag in soup.select("a[name]")}
+
+
+def test_a_page_of_another_template_stays_as_it_is() -> None:
+    for text in ("<p>no list</p>", "<li><a href='#x'>Test cell</a></li>", '<div id="toc"><ol>'):
+        assert name_questions(text, Grades("ada", "attention", unmarked={"x"})) == text
+
+
 def test_pages_and_folders_are_those_of_nbgrader_s_own_command(graded: Course, tmp_path: Path) -> None:
     plain, ours = twin(graded, tmp_path / "plain"), twin(graded, tmp_path / "ours")
     folder = plain.coursedir(assignment_id="attention")
@@ -92,9 +123,11 @@ def test_pages_and_folders_are_those_of_nbgrader_s_own_command(graded: Course, t
     made = tree(ours.root / "feedback")
     stamps = {f"{row.student}/attention/.made-from.json" for row in rows(ours)}
     assert set(made) - set(tree(plain.root / "feedback")) == stamps | {"attention.html"}
-    assert {name: file for name, file in made.items() if name not in stamps | {"attention.html"}} == tree(
-        plain.root / "feedback"
-    )
+    for name, theirs in tree(plain.root / "feedback").items():
+        if name.endswith("/attention.html"):
+            assert [made[name][0], *apart(made[name][1])[1:]] == [theirs[0], *apart(theirs[1])[1:]]
+        else:
+            assert made[name] == theirs
     text = made["ada/attention/attention.html"][1].decode()
     assert "Late submission penalty" in text and "1.25 / 2.0" in text and "Good" in text and "x.csv" not in text
     assert made["ben/attention/data/x.csv"] == (0o644, b"ben")

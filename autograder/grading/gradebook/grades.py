@@ -25,7 +25,8 @@ from autograder.course import Course
 class Grades:
     """The grades of one submitted notebook: points and maximum, and comments, by grade_id; the penalty for being late.
 
-    They are what nbgrader's pages show: a person's points and words come before the machine's.
+    They are what nbgrader's pages show: a person's points and words come before the machine's. `unmarked` are those
+    that wait for a person and have no points at all.
     """
 
     student: str
@@ -34,6 +35,7 @@ class Grades:
     comments: dict[str, str | None] = field(default_factory=dict)
     max_score: float = 0.0
     penalty: float | None = None
+    unmarked: set[str] = field(default_factory=set)
 
     @property
     def score(self) -> float:
@@ -59,19 +61,22 @@ def read_grades(course: Course, assignment: str) -> dict[str, Grades]:
             .where(*of_assignment)
         )
         grades = {row: Grades(who, assignment, max_score=total, penalty=penalty) for row, who, penalty in found}
-        for kind, value in ((Grade, Grade.score), (Comment, Comment.comment)):
+        waits = (Grade.needs_manual_grade, Grade.auto_score, Grade.manual_score)
+        for kind, values in ((Grade, (Grade.score, *waits)), (Comment, (Comment.comment,))):
             rows = ask(
-                select(kind.notebook_id, kind.cell_id, BaseCell.name, value)
+                select(kind.notebook_id, kind.cell_id, BaseCell.name, *values)
                 .join(BaseCell, BaseCell.id == kind.cell_id)
                 .join(Notebook, Notebook.id == BaseCell.notebook_id)
                 .join(Assignment, Assignment.id == Notebook.assignment_id)
                 .where(*of_assignment)
             )
-            for row, cell, name, held in rows:
+            for row, cell, name, held, *marks in rows:
                 if row not in grades:  # it came in since the first question
                     continue
                 if kind is Grade:
                     grades[row].points[name] = (float(held), float(maximum.get(cell) or 0.0))
+                    if marks == [True, None, None]:
+                        grades[row].unmarked.add(name)
                 else:
                     grades[row].comments[name] = held
     return {entry.student: entry for entry in grades.values()}

@@ -98,6 +98,7 @@ def fingerprint(course: Course, grades: Grades) -> str:
         "grades": [[name, *points] for name, points in sorted(grades.points.items())],
         "comments": sorted(grades.comments.items()),
         "penalty": grades.penalty,
+        "unmarked": sorted(grades.unmarked),
         "versions": [nbgrader.__version__, nbconvert.__version__],
     }
     return json.dumps(made_from)

@@ -20,6 +20,7 @@ from autograder.course import Course, CourseError, put_environment_on_path
 from autograder.grading.gradebook import folder
 from autograder.grading.gradebook.files import Rules
 from autograder.grading.gradebook.grades import Grades
+from autograder.grading.reports.contents import name_questions
 from autograder.grading.reports.render import render, warm_up
 
 SECONDS = 60.0  # that one page may take
@@ -114,7 +115,8 @@ def make_page(task: Task) -> str:
     try:
         signal.setitimer(signal.ITIMER_REAL, SECONDS)
         try:
-            text = render(nbformat.read(graded / f"{name}.ipynb", as_version=4), grades, course)
+            notebook = nbformat.read(graded / f"{name}.ipynb", as_version=4)
+            text = name_questions(render(notebook, grades, course), grades)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
         content = text.encode("utf-8", "replace")
