@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterable
 
 from autograder.sandbox import kernel
@@ -62,6 +63,9 @@ def load(names: Iterable[str]) -> None:
     gc.disable()  # it would search all of them meanwhile, which takes a fifth of the time
     for name in names:
         importlib.import_module(name)
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join()  # matplotlib's, which waited for its search for fonts: a fork takes no threads along
     gc.freeze()
     gc.enable()
 
