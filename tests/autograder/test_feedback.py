@@ -84,13 +84,15 @@ def graded(released: Course, tmp_path_factory) -> Course:
     return course
 
 
-def apart(page: bytes) -> tuple[list[str], str]:
-    """The lines of the title and the list at the top of a page, and all that stands around them."""
-    soup = BeautifulSoup(page, "html.parser")
-    heading = soup.select_one("div.panel-heading")
-    lines = [" ".join(tag.get_text().split()) for tag in heading.select("h4, li")]
-    heading.clear()
-    return lines, str(soup)
+def apart(page: bytes) -> tuple[bytes, BeautifulSoup, bytes]:
+    """What stands above the title of a page, the title and the list, and what stands below them."""
+    above, _, rest = page.partition(b"<h4>")
+    top, _, below = rest.partition(b"</div>")
+    return above, BeautifulSoup(b"<h4>" + top, "html.parser"), below
+
+
+def lines(top: BeautifulSoup) -> list[str]:
+    return [" ".join(tag.get_text().split()) for tag in top.select("h4, li")]
 
 
 def test_the_list_at_the_top_names_each_question_and_those_that_nobody_has_marked(
@@ -99,7 +101,7 @@ def test_the_list_at_the_top_names_each_question_and_those_that_nobody_has_marke
     course = twin(graded, tmp_path / "course")
     assert feedback(course, "attention", rows(course)) == {}
     ada, ben = ((course.feedback(who, "attention") / "attention.html").read_bytes() for who in ("ada", "ben"))
-    hers, his = apart(ada)[0], apart(ben)[0]
+    hers, his = lines(apart(ada)[1]), lines(apart(ben)[1])
     assert hers[0].startswith("attention (Score: ") and his[0].startswith("attention (Score so far: ")
     assert "softmax (Score: 2.6 / 5.0)" in hers and "softmax (Score: 2.5 / 5.0)" in his
     assert "explain (Score: 1.25 / 2.0)" in hers and "Comment on explain" in hers
@@ -125,7 +127,12 @@ def test_pages_and_folders_are_those_of_nbgrader_s_own_command(graded: Course, t
     assert set(made) - set(tree(plain.root / "feedback")) == stamps | {"attention.html"}
     for name, theirs in tree(plain.root / "feedback").items():
         if name.endswith("/attention.html"):
-            assert [made[name][0], *apart(made[name][1])[1:]] == [theirs[0], *apart(theirs[1])[1:]]
+            (above, top, below), (their_above, their_top, their_below) = apart(made[name][1]), apart(theirs[1])
+            assert (made[name][0], above, below) == (theirs[0], their_above, their_below)
+            assert [tag["href"] for tag in top.select("a")] == [tag["href"] for tag in their_top.select("a")]
+            for line, their_line in zip(lines(top), lines(their_top), strict=True):
+                scores = their_line.partition("Score: ")[2]
+                assert line.endswith(scores) or (line, scores) == ("explain (not marked yet, of 2)", "0.0 / 2.0)")
         else:
             assert made[name] == theirs
     text = made["ada/attention/attention.html"][1].decode()
